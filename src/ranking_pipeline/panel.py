@@ -1,0 +1,132 @@
+"""Panel: the bars of a universe as one dense array, with a mask and two axes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+FloatArray = npt.NDArray[np.floating]
+BoolArray = npt.NDArray[np.bool_]
+IntArray = npt.NDArray[np.signedinteger]
+
+OHLCV = ("open", "high", "low", "close", "volume")
+
+
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """Dense bars of a universe.
+
+    Parameters
+    ----------
+    symbols : tuple of str, length S
+        Sorted, unique.
+    timestamps : ndarray of datetime64[ns], shape (T,)
+        The END of each bar in UTC, strictly increasing.
+    fields : tuple of str, length F
+        Names of the last axis of ``values``.
+    values : ndarray of float32, shape (S, T, F)
+        NaN in every field where a symbol has no bar: a gap stays a gap.
+    tradable : ndarray of bool, shape (S, T)
+        Where a symbol belongs to the cross-section: it has a bar, and the bar is neither
+        stale nor without volume.
+    """
+
+    symbols: tuple[str, ...]
+    timestamps: npt.NDArray[np.datetime64]
+    fields: tuple[str, ...]
+    values: npt.NDArray[np.float32]
+    tradable: BoolArray
+
+    def __post_init__(self) -> None:
+        expected = (len(self.symbols), len(self.timestamps), len(self.fields))
+        if self.values.shape != expected or self.tradable.shape != expected[:2]:
+            raise ValueError(
+                f"values {self.values.shape} and tradable {self.tradable.shape} do not "
+                f"match {expected[0]} symbols, {expected[1]} bars, {expected[2]} fields"
+            )
+        if list(self.symbols) != sorted(set(self.symbols)):
+            raise ValueError("symbols must be sorted and unique")
+        if np.any(np.diff(self.timestamps.view("i8")) <= 0):
+            raise ValueError("timestamps must be strictly increasing")
+
+    @property
+    def n_symbols(self) -> int:
+        """Number of symbols S."""
+        return len(self.symbols)
+
+    @property
+    def n_bars(self) -> int:
+        """Number of bars T on the common time axis."""
+        return len(self.timestamps)
+
+    @property
+    def present(self) -> BoolArray:
+        """Where a symbol has a bar, shape (S, T), tradable or not."""
+        return ~np.isnan(self.values[:, :, self.fields.index("close")])
+
+    def field(self, name: str) -> npt.NDArray[np.float32]:
+        """One field in panel layout, shape (S, T)."""
+        return self.values[:, :, self.fields.index(name)]
+
+    def cross_sections(self, name: str) -> npt.NDArray[np.float32]:
+        """One field in cross-section layout, shape (T, S)."""
+        return self.field(name).T
+
+    def rows(self) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+        """Bar and symbol positions of the tradable cells, sorted by (bar, symbol).
+
+        This is the row order of every table keyed (timestamp, symbol).
+        """
+        bars, symbols = np.nonzero(self.tradable.T)
+        return bars, symbols
+
+    def bar_positions(
+        self, timestamps: npt.NDArray[np.datetime64]
+    ) -> npt.NDArray[np.intp]:
+        """Positions of ``timestamps`` on the time axis; an unknown one raises KeyError."""
+        return _positions(
+            self.timestamps.view("i8"), _nanoseconds(timestamps), "timestamp"
+        )
+
+    def symbol_positions(
+        self, symbols: npt.NDArray[np.object_]
+    ) -> npt.NDArray[np.intp]:
+        """Positions of ``symbols`` on the symbol axis; an unknown one raises KeyError."""
+        return _positions(np.array(self.symbols), symbols.astype(str), "symbol")
+
+
+def _nanoseconds(timestamps: npt.NDArray[np.datetime64]) -> npt.NDArray[np.int64]:
+    return timestamps.astype("datetime64[ns]").view("i8")
+
+
+def _positions(
+    axis: npt.NDArray[np.generic], wanted: npt.NDArray[np.generic], what: str
+) -> npt.NDArray[np.intp]:
+    found = np.searchsorted(axis, wanted)
+    missing = axis[np.minimum(found, len(axis) - 1)] != wanted
+    if missing.any():
+        raise KeyError(f"{what} {wanted[missing][0]!r} is not in the panel")
+    return np.asarray(found, dtype=np.intp)
+
+
+def to_cross_sections(
+    values: FloatArray, bars: IntArray, symbols: IntArray, shape: tuple[int, int]
+) -> npt.NDArray[np.float64]:
+    """Scatter one value per row into cross-section layout.
+
+    Parameters
+    ----------
+    values : ndarray, shape (n,)
+    bars, symbols : ndarray of int, shape (n,)
+        Where each value belongs.
+    shape : (T, S)
+
+    Returns
+    -------
+    ndarray of float64, shape (T, S), NaN where no row exists.
+    """
+    matrix = np.full(shape, np.nan)
+    matrix[bars, symbols] = values
+    return matrix

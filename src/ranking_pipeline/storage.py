@@ -1,0 +1,270 @@
+"""The one way to write and to trust a file: atomic, checksummed, manifest last."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ranking_pipeline.errors import UserError
+from ranking_pipeline.panel import Panel
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+MANIFEST_SUFFIX = ".manifest.json"
+_TEMPORARY_PREFIX = ".tmp-"
+
+
+@contextmanager
+def atomic_write(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside ``path``, which it becomes in one step at the end.
+
+    A reader sees the old file or the new one, never a part: the bytes reach the disk
+    (fsync) before the name does, and the folder is synced after the rename. When the
+    body raises, ``path`` is untouched and the temporary file is removed.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.parent / f"{_TEMPORARY_PREFIX}{uuid.uuid4().hex}{path.suffix}"
+    try:
+        yield temporary
+        _sync(temporary)
+        os.replace(temporary, path)
+        _sync(path.parent)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write ``text`` as UTF-8, atomically."""
+    with atomic_write(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write ``value`` as readable JSON, atomically; NaN is refused, use null."""
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False))
+
+
+def sweep_temporaries(root: Path) -> int:
+    """Remove what killed writers left under ``root``; return how many files went."""
+    orphans = list(root.rglob(f"{_TEMPORARY_PREFIX}*")) if root.exists() else []
+    for orphan in orphans:
+        orphan.unlink(missing_ok=True)
+    return len(orphans)
+
+
+def sha256_file(path: Path) -> str:
+    """Hex SHA-256 of a file's bytes."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def sha256_json(value: Any) -> str:
+    """Hex SHA-256 of a JSON value, independent of the order of its keys."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), default=str)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What an artefact is and what it was made from.
+
+    Attributes
+    ----------
+    sha256, bytes
+        Of the artefact's file.
+    producer
+        Name of the node that made it.
+    ancestors
+        Digest of every artefact and parameter section that it depends on, directly or
+        not, by name.
+    """
+
+    sha256: str
+    bytes: int
+    producer: str = ""
+    ancestors: Mapping[str, str] = field(default_factory=dict)
+
+
+def manifest_path(path: Path) -> Path:
+    """Where the manifest of ``path`` lives: beside it."""
+    return path.with_name(path.name + MANIFEST_SUFFIX)
+
+
+def write_artefact(
+    path: Path,
+    write: Callable[[Path], None],
+    *,
+    producer: str = "",
+    ancestors: Mapping[str, str] | None = None,
+) -> Manifest:
+    """Write an artefact and, last, the manifest that makes it exist.
+
+    Parameters
+    ----------
+    path
+        The artefact's final place.
+    write
+        Called with a temporary path, to which it writes the whole file.
+    """
+    # The old manifest would vouch for the new bytes' name: it goes first.
+    manifest_path(path).unlink(missing_ok=True)
+    with atomic_write(path) as temporary:
+        write(temporary)
+        manifest = Manifest(
+            sha256_file(temporary), temporary.stat().st_size, producer, ancestors or {}
+        )
+    write_json(manifest_path(path), asdict(manifest))
+    return manifest
+
+
+def read_manifest(path: Path) -> Manifest | None:
+    """The manifest of ``path``, or None when the artefact does not exist for us."""
+    try:
+        manifest = Manifest(**json.loads(manifest_path(path).read_text("utf-8")))
+        size = path.stat().st_size
+    except (FileNotFoundError, json.JSONDecodeError, TypeError):
+        return None
+    return manifest if size == manifest.bytes else None
+
+
+def verify_artefact(path: Path) -> Manifest:
+    """Check ``path`` against its manifest before any parser sees a byte.
+
+    Raises
+    ------
+    UserError
+        When the manifest is missing or the bytes are not the ones that were written.
+    """
+    manifest = read_manifest(path)
+    if manifest is None:
+        raise UserError(
+            f"{path} has no valid manifest: it was never finished or was copied alone. "
+            "Run the pipeline that makes it again."
+        )
+    if sha256_file(path) != manifest.sha256:
+        raise UserError(
+            f"{path} is damaged: its SHA-256 differs from its manifest. "
+            "Run the pipeline that makes it again."
+        )
+    return manifest
+
+
+def write_table(frame: pd.DataFrame, path: Path) -> None:
+    """Write a frame as parquet with page checksums; text columns are dictionaries.
+
+    Dictionaries on float columns cost ten times the time and save nothing.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    table = pa.Table.from_pandas(frame, preserve_index=False)
+    text = [
+        column.name
+        for column in table.schema
+        if pa.types.is_string(column.type)
+        or pa.types.is_large_string(column.type)
+        or pa.types.is_dictionary(column.type)
+    ]
+    pq.write_table(
+        table, path, use_dictionary=text, compression="zstd", write_page_checksum=True
+    )
+
+
+def read_table(path: Path, columns: Sequence[str] | None = None) -> pd.DataFrame:
+    """Read a parquet file written by :func:`write_table`, verifying page checksums."""
+    import pyarrow.parquet as pq
+
+    table = pq.read_table(
+        path,
+        columns=list(columns) if columns is not None else None,
+        page_checksum_verification=True,
+    )
+    frame: pd.DataFrame = table.to_pandas()
+    return frame
+
+
+@dataclass(frozen=True)
+class TableHandle:
+    """A stored table by place and content: what travels to a job instead of a frame."""
+
+    path: str
+    sha256: str
+
+    def read(self, columns: Sequence[str] | None = None) -> pd.DataFrame:
+        """Read ``columns`` (all by default).
+
+        Raises
+        ------
+        UserError
+            When the file no longer holds the content that the handle names.
+        """
+        check_content(Path(self.path), self.sha256)
+        return read_table(Path(self.path), columns)
+
+
+@dataclass(frozen=True)
+class PanelHandle:
+    """A stored panel by place and content."""
+
+    path: str
+    sha256: str
+
+    def read(self) -> Panel:
+        """Read the panel; see :meth:`TableHandle.read` for the errors."""
+        check_content(Path(self.path), self.sha256)
+        return read_panel(Path(self.path))
+
+
+def check_content(path: Path, sha256: str) -> None:
+    """Raise a UserError unless ``path`` holds the bytes named by ``sha256``."""
+    if not path.exists():
+        raise UserError(f"{path} is not there (or not visible from this machine).")
+    if sha256_file(path) != sha256:
+        raise UserError(f"{path} has changed since this run referred to it; run again.")
+
+
+def write_panel(panel: Panel, path: Path) -> None:
+    """Write a panel as one safetensors file, which a reader can map into memory."""
+    from safetensors.numpy import save_file
+
+    arrays = {
+        "values": np.ascontiguousarray(panel.values),
+        "tradable": np.ascontiguousarray(panel.tradable),
+        "timestamps": panel.timestamps.astype("datetime64[ns]").view("i8"),
+    }
+    # One entry: safetensors writes several in random order, and bytes must repeat.
+    axes = json.dumps({"symbols": panel.symbols, "fields": panel.fields})
+    save_file(arrays, path, metadata={"axes": axes})
+
+
+def read_panel(path: Path) -> Panel:
+    """Read a panel written by :func:`write_panel`."""
+    from safetensors import safe_open
+
+    with safe_open(path, framework="numpy") as stored:
+        axes = json.loads(stored.metadata()["axes"])
+        return Panel(
+            symbols=tuple(axes["symbols"]),
+            timestamps=stored.get_tensor("timestamps").view("datetime64[ns]"),
+            fields=tuple(axes["fields"]),
+            values=stored.get_tensor("values"),
+            tradable=stored.get_tensor("tradable"),
+        )
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
