@@ -1,0 +1,1 @@
+"""Bars in: readers, checks with quarantine, dense panel, security master, simulator."""
