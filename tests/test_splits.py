@@ -1,0 +1,174 @@
+"""Blocks and folds: no label of a training row reaches into its test."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ranking_pipeline.errors import UserError
+from ranking_pipeline.splits import NAMES, Splits, make_splits, purged_folds
+
+
+def _axis(n_bars: int) -> np.ndarray:
+    return np.datetime64("2020-01-01", "ns") + np.arange(n_bars) * np.timedelta64(
+        1, "D"
+    )
+
+
+def _rows(seed: int, n_bars: int, longest: int) -> tuple[np.ndarray, np.ndarray]:
+    """Rows of some symbols, missing here and there, with label ends of any length."""
+    rng = np.random.default_rng(seed)
+    bars = np.repeat(np.arange(n_bars), 4)[rng.random(4 * n_bars) < 0.8]
+    ends = bars + rng.integers(1, longest + 1, len(bars))
+    return bars, np.where((ends >= n_bars) | (rng.random(len(bars)) < 0.05), -1, ends)
+
+
+def test_blocks_cover_all_bars() -> None:
+    splits = make_splits(_axis(100), 0.6, 0.2, 0)
+    edges = [(splits.block(n).first_bar, splits.block(n).last_bar) for n in NAMES]
+    assert edges == [(0, 59), (60, 79), (80, 99)]
+    assert splits.validation.first == "2020-03-01T00:00:00+00:00"
+    assert splits.test.last == "2020-04-09T00:00:00+00:00"
+    inside = [splits.inside(name, np.arange(100)) for name in NAMES]
+    assert (np.sum(inside, axis=0) == 1).all()
+
+
+def test_a_row_belongs_where_its_label_ends() -> None:
+    splits = make_splits(_axis(100), 0.6, 0.2, 2)
+    bars = np.array([50, 50, 50, 59, 60, 79, 99, 99, 40])
+    ends = np.array([57, 58, 59, 60, 77, 80, 99, 100, -1])
+    assert splits.mask("train", bars, ends).tolist() == [True] + [False] * 8
+    assert np.flatnonzero(splits.mask("validation", bars, ends)).tolist() == [4]
+    assert np.flatnonzero(splits.mask("test", bars, ends)).tolist() == [6]
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    seed=st.integers(0, 2**31),
+    n_bars=st.integers(30, 120),
+    embargo=st.integers(0, 4),
+    longest=st.integers(1, 12),
+)
+def test_no_label_reaches_into_a_later_block(
+    seed: int, n_bars: int, embargo: int, longest: int
+) -> None:
+    splits = make_splits(_axis(n_bars), 0.5, 0.25, embargo)
+    bars, ends = _rows(seed, n_bars, longest)
+    masks = {name: splits.mask(name, bars, ends) for name in NAMES}
+    for early, late in (NAMES[:2], NAMES[1:], NAMES[::2]):
+        for i in np.flatnonzero(masks[early]):
+            for j in np.flatnonzero(masks[late]):
+                assert ends[i] + embargo < bars[j]
+
+
+def test_nothing_more_than_needed_is_purged() -> None:
+    splits = make_splits(_axis(200), 0.5, 0.25, 3)
+    bars = np.arange(200)
+    ends = np.where(bars + 6 < 200, bars + 6, -1)
+    assert splits.mask("train", bars, ends).sum() == 100 - 6 - 3
+    assert splits.mask("validation", bars, ends).sum() == 50 - 6 - 3
+    assert splits.mask("test", bars, ends).sum() == 50 - 6
+
+
+def test_splits_survive_json() -> None:
+    splits = make_splits(_axis(50), 0.6, 0.2, 1)
+    stored = json.loads(json.dumps(splits.to_dict()))
+    assert Splits.from_dict(stored) == splits
+    assert set(stored) == {*NAMES, "n_bars", "embargo_bars", "timestamps_sha256"}
+    del stored["test"]["first"]
+    with pytest.raises(UserError, match="run data_preparation again"):
+        Splits.from_dict(stored)
+
+
+def test_blocks_with_a_gap_are_refused() -> None:
+    stored = make_splits(_axis(50), 0.6, 0.2, 1).to_dict()
+    stored["validation"]["first_bar"] += 1
+    with pytest.raises(UserError, match="without a gap"):
+        Splits.from_dict(stored)
+    with pytest.raises(UserError, match="not a table of splits"):
+        Splits.from_dict({"train": 1})
+
+
+def test_another_time_axis_is_refused() -> None:
+    splits = make_splits(_axis(50), 0.6, 0.2, 1)
+    splits.check(_axis(50))
+    splits.check(_axis(50).astype("datetime64[us]"))
+    with pytest.raises(UserError, match="another time axis"):
+        splits.check(_axis(50) + np.timedelta64(1, "ns"))
+
+
+@pytest.mark.parametrize(
+    ("n_bars", "train", "validation", "embargo", "message"),
+    [
+        (100, 0.8, 0.2, 0, "leave a part for the test"),
+        (100, 0.0, 0.2, 0, "must be above 0"),
+        (100, 0.6, float("nan"), 0, "must be above 0"),
+        (100, 0.6, 0.2, -1, "is negative"),
+        (5, 0.6, 0.2, 0, "leave a block of 1"),
+        (50, 0.6, 0.2, 9, "each needs 11"),
+        (0, 0.6, 0.2, 0, "0 bars"),
+    ],
+)
+def test_impossible_splits(
+    n_bars: int, train: float, validation: float, embargo: int, message: str
+) -> None:
+    with pytest.raises(UserError, match=message):
+        make_splits(_axis(n_bars), train, validation, embargo)
+
+
+def test_unknown_blocks_are_refused() -> None:
+    with pytest.raises(UserError, match="no block 'holdout'"):
+        make_splits(_axis(50), 0.6, 0.2, 1).block("holdout")
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    seed=st.integers(0, 2**31),
+    n_bars=st.integers(60, 120),
+    n_folds=st.integers(1, 4),
+    embargo=st.integers(0, 3),
+    longest=st.integers(1, 6),
+)
+def test_folds_are_purged_and_walk_forward(
+    seed: int, n_bars: int, n_folds: int, embargo: int, longest: int
+) -> None:
+    bars, ends = _rows(seed, n_bars, longest)
+    order = np.random.default_rng(seed).permutation(len(bars))
+    bars, ends = bars[order], ends[order]
+    folds = purged_folds(bars, ends, n_folds, embargo)
+    assert len(folds) == n_folds
+    tested = np.concatenate([test for _, test in folds])
+    assert len(np.unique(tested)) == len(tested)
+    assert bars[tested].max() == bars.max()
+    for train, test in folds:
+        first = bars[test].min()
+        trained = set(train.tolist())
+        for i in range(len(bars)):
+            usable = bars[i] < first and 0 <= ends[i] and ends[i] + embargo < first
+            assert (i in trained) == usable
+        for i in train:
+            for j in test:
+                assert ends[i] < bars[j]
+    sizes = [len(np.unique(bars[test])) for _, test in folds]
+    assert max(sizes) - min(sizes) <= 1
+
+
+def test_folds_count_bars_and_not_rows() -> None:
+    bars = np.r_[np.zeros(1000, int), np.arange(1, 30)]
+    folds = purged_folds(bars, bars + 1, 2, 0)
+    assert [bars[test].min() for _, test in folds] == [10, 20]
+    assert [bars[train].max() for train, _ in folds] == [8, 18]
+
+
+def test_impossible_folds() -> None:
+    bars = np.arange(10)
+    with pytest.raises(UserError, match="there are 10 bars"):
+        purged_folds(bars, bars + 1, 5, 0)
+    with pytest.raises(UserError, match="0 folds"):
+        purged_folds(bars, bars + 1, 0, 0)
+    with pytest.raises(UserError, match="no label of fold 1 of 2"):
+        purged_folds(bars, bars + 6, 2, 0)
