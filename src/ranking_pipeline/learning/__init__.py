@@ -1,0 +1,1 @@
+"""The torch room: windows, losses, networks and the one training loop."""

@@ -1,0 +1,1 @@
+"""Cross-sectional ranking: targets, rank metrics and the ranker itself."""

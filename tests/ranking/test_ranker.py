@@ -1,0 +1,334 @@
+"""The ranker: learns, repeats, survives the disk, and scores live as in training."""
+
+from __future__ import annotations
+
+import json
+import math
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from ranking_world import BARS, SYMBOLS, World, fit, make_spec, make_world
+from scipy import stats
+
+from ranking_pipeline.errors import UserError
+from ranking_pipeline.ranking.predictor import UniverseRanking, rank_universe
+from ranking_pipeline.ranking.ranker import Ranker, score_panel, train_ranker
+from ranking_pipeline.ranking.store import (
+    Provenance,
+    from_tensors,
+    load_ranker,
+    save_ranker,
+    to_tensors,
+    weights_file,
+)
+
+PROVENANCE = Provenance("fwd_ret_1d", "cs_percentile", 1440)
+NAMES = [f"S{i:02d}" for i in range(SYMBOLS)]
+
+
+@pytest.fixture(scope="module")
+def world() -> World:
+    return make_world()
+
+
+@pytest.fixture(scope="module")
+def ranker(world: World) -> Ranker:
+    torch.set_num_threads(1)
+    return fit(world)
+
+
+def test_it_finds_the_planted_reversal_out_of_sample(
+    world: World, ranker: Ranker
+) -> None:
+    scores = score_panel(ranker, world.ohlcv)
+    ics = [
+        stats.spearmanr(scores[bar], world.payoff[bar], nan_policy="omit")[0]
+        for bar in range(228, BARS - 1)
+    ]
+    assert np.mean(ics) > 0.25
+    assert ranker.metrics["best_ic"] > 0.25
+    assert ranker.metrics["best_spread"] > 0.001
+
+
+def test_scores_are_ranks_averaged_over_seeds(world: World, ranker: Ranker) -> None:
+    both = score_panel(ranker, world.ohlcv)
+    parts = [
+        score_panel(replace(ranker, states=(state,)), world.ohlcv)
+        for state in ranker.states
+    ]
+    np.testing.assert_allclose(both, np.mean(parts, axis=0), atol=1e-7)
+    row = parts[0][200]
+    np.testing.assert_allclose(np.sort(row), np.arange(1, 17) / 17, atol=1e-6)
+
+
+def test_a_cell_without_a_complete_window_has_no_score(
+    world: World, ranker: Ranker
+) -> None:
+    scores = score_panel(ranker, world.ohlcv)
+    assert np.isnan(scores[:25]).all()  # 20 returns, then 6 bars
+    gap = np.isnan(scores[:, 3])
+    # Two bars missing, then the return over the gap, then six bars of window.
+    assert np.flatnonzero(gap[26:]).tolist() == list(range(124, 124 + 2 + 6))
+
+
+def test_only_the_wanted_cells_are_scored_and_ranked(
+    world: World, ranker: Ranker
+) -> None:
+    wanted = np.zeros((BARS, SYMBOLS), dtype=bool)
+    wanted[200, :5] = True
+    scores = score_panel(ranker, world.ohlcv, wanted)
+    assert np.isfinite(scores).sum() == 5
+    assert (np.isfinite(scores) == wanted).all()
+    assert scores[200, :5].max() <= 5 / 6 + 1e-6
+
+
+def test_training_repeats_to_the_bit(world: World, ranker: Ranker) -> None:
+    again = fit(world)
+    assert again.history == ranker.history
+    assert again.metrics == ranker.metrics
+    assert weights_file(to_tensors(again)) == weights_file(to_tensors(ranker))
+
+
+def test_nothing_after_the_blocks_reaches_training(
+    world: World, ranker: Ranker
+) -> None:
+    changed = world.ohlcv.copy()
+    changed[:, 226:] *= 3
+    again = train_ranker(changed, world.target, world.payoff, world.cells, make_spec())
+    assert weights_file(to_tensors(again)) == weights_file(to_tensors(ranker))
+
+
+def test_scores_know_nothing_later(world: World, ranker: Ranker) -> None:
+    whole = score_panel(ranker, world.ohlcv)
+    changed = world.ohlcv.copy()
+    changed[:, 201:] *= 3
+    np.testing.assert_array_equal(score_panel(ranker, changed)[:201], whole[:201])
+
+
+@pytest.mark.parametrize("normalization", ["returns", "zscore", "none"])
+@pytest.mark.parametrize("name", ["linear", "gru"])
+def test_other_networks_and_normalisations_run(
+    world: World, normalization: str, name: str
+) -> None:
+    spec = make_spec()
+    fitted = fit(
+        world,
+        normalization=normalization,
+        network=replace(spec.network, name=name),
+        loop=replace(spec.loop, epochs=1),
+        seeds=(3,),
+    )
+    scores = score_panel(fitted, world.ohlcv)
+    assert np.isfinite(scores[10]).sum() == SYMBOLS
+    assert [row["seed"] for row in fitted.history] == [3.0]
+
+
+def test_the_target_scale_does_not_matter_to_a_pointwise_loss(world: World) -> None:
+    spec = make_spec(loss="pointwise", seeds=(0,))
+    first, second = (
+        train_ranker(
+            world.ohlcv, scale * world.target + 7, world.payoff, world.cells, spec
+        )
+        for scale in (1.0, 100.0)
+    )
+    assert first.metrics["best_ic"] > 0.2
+    np.testing.assert_allclose(
+        score_panel(first, world.ohlcv), score_panel(second, world.ohlcv), atol=0.13
+    )
+
+
+def test_without_validation_metrics_are_unknown(world: World) -> None:
+    cells = (world.cells[0], np.zeros_like(world.cells[1]))
+    fitted = train_ranker(
+        world.ohlcv, world.target, world.payoff, cells, make_spec(seeds=(0,))
+    )
+    assert math.isnan(fitted.metrics["best_ic"])
+    assert fitted.metrics["epochs_trained"] == 6
+
+
+def test_a_stored_ranker_scores_the_same(
+    world: World, ranker: Ranker, tmp_path: Path
+) -> None:
+    meta = save_ranker(ranker, tmp_path, PROVENANCE)
+    loaded = load_ranker(tmp_path)
+    assert loaded.spec == ranker.spec
+    assert loaded.scale == ranker.scale
+    assert loaded.metrics == ranker.metrics
+    np.testing.assert_array_equal(
+        score_panel(loaded, world.ohlcv), score_panel(ranker, world.ohlcv)
+    )
+    assert json.loads((tmp_path / "model_meta.json").read_text()) == json.loads(
+        json.dumps(meta)
+    )
+
+
+def test_the_meta_file_keeps_its_contract(ranker: Ranker, tmp_path: Path) -> None:
+    meta = save_ranker(ranker, tmp_path, PROVENANCE)
+    assert meta["family"] == "mlp"
+    assert meta["target"] == "fwd_ret_1d"
+    assert meta["feature_list"] == []
+    assert meta["interval_minutes"] == 1440
+    assert meta["input_mode"] == "raw_sequence"
+    assert meta["sequence_length"] == 6
+    assert meta["bars_required"] == 66
+    assert meta["sequence_channels"] == ["open", "high", "low", "close", "volume"]
+    block = meta["cross_sectional_ranking"]
+    assert block["enabled"] is True
+    assert block["loss_type"] == "pairwise"
+    assert block["normalization"] == meta["sequence_normalization"] == "log_returns"
+    assert {"best_ic", "best_spread", "epochs_trained"} <= set(
+        block["training_metrics"]
+    )
+    other = tmp_path / "other"
+    other.mkdir()
+    assert save_ranker(ranker, other, PROVENANCE) == meta
+
+
+def test_numpy_writes_the_same_weights_file(ranker: Ranker) -> None:
+    from safetensors.numpy import load, save
+
+    content = weights_file(to_tensors(ranker))
+    arrays = load(content)
+    assert save(arrays) == content
+    meta = json.loads(json.dumps(_meta(ranker)))
+    again = from_tensors(arrays, meta)
+    assert weights_file(to_tensors(again)) == content
+
+
+def _meta(ranker: Ranker) -> dict[str, object]:
+    from ranking_pipeline.ranking.store import model_meta
+
+    return model_meta(ranker, PROVENANCE, "0" * 64)
+
+
+def test_a_tampered_model_is_refused(ranker: Ranker, tmp_path: Path) -> None:
+    save_ranker(ranker, tmp_path, PROVENANCE)
+    weights = tmp_path / "model.safetensors"
+    content = bytearray(weights.read_bytes())
+    content[-1] ^= 1
+    weights.write_bytes(bytes(content))
+    with pytest.raises(UserError, match="SHA-256"):
+        load_ranker(tmp_path)
+    weights.unlink()
+    with pytest.raises(UserError, match="missing"):
+        load_ranker(tmp_path)
+    meta = tmp_path / "model_meta.json"
+    meta.write_text("{}")
+    with pytest.raises(UserError, match="lacks model_checksum"):
+        load_ranker(tmp_path)
+    meta.write_text("{")
+    with pytest.raises(UserError, match="not valid JSON"):
+        load_ranker(tmp_path)
+    meta.unlink()
+    with pytest.raises(UserError, match="train the model again"):
+        load_ranker(tmp_path)
+
+
+def live(world: World, ranker: Ranker, bar: int = 240) -> dict[str, np.ndarray]:
+    first = bar + 1 - ranker.spec.bars_required
+    return {name: world.ohlcv[i, first : bar + 1] for i, name in enumerate(NAMES)}
+
+
+def test_live_scores_equal_those_of_the_panel(world: World, ranker: Ranker) -> None:
+    ranking = rank_universe(ranker, live(world, ranker))
+    expected = score_panel(ranker, world.ohlcv)[240]
+    got = [ranking.scores[name] for name in NAMES]
+    np.testing.assert_allclose(got, expected, atol=1e-7)
+    assert ranking.rankings == sorted(NAMES, key=lambda n: (-ranking.scores[n], n))
+    assert ranking.long_symbols == ranking.rankings[:1]
+    assert ranking.short_symbols == ranking.rankings[-1:]
+    assert sum(ranking.signals.values()) == pytest.approx(0, abs=1e-9)
+    assert ranking.signals[ranking.rankings[0]] > 1
+
+
+def test_the_order_of_the_mapping_does_not_matter(world: World, ranker: Ranker) -> None:
+    windows = live(world, ranker)
+    turned = dict(reversed(windows.items()))
+    assert rank_universe(ranker, turned) == rank_universe(ranker, windows)
+
+
+def test_a_bad_symbol_is_named_and_the_others_are_ranked(
+    world: World, ranker: Ranker
+) -> None:
+    windows: dict[str, np.ndarray | None] = dict(live(world, ranker))
+    windows["S00"] = windows["S00"][1:]  # type: ignore[index]
+    windows["S01"] = None
+    hole = windows["S02"].copy()  # type: ignore[union-attr]
+    hole[-3, 1] = np.nan
+    windows["S02"] = hole
+    ranking = rank_universe(ranker, windows)
+    assert set(ranking.excluded) == {"S00", "S01", "S02"}
+    assert "(65, 5)" in ranking.excluded["S00"]
+    assert ranking.excluded["S01"] == "no bars"
+    assert "missing" in ranking.excluded["S02"]
+    rest = {name: live(world, ranker)[name] for name in NAMES[3:]}
+    assert rank_universe(ranker, rest).scores == ranking.scores
+
+
+def test_a_young_listing_is_ranked_from_what_it_has(
+    world: World, ranker: Ranker
+) -> None:
+    windows = live(world, ranker)
+    windows["S05"] = windows["S05"].copy()
+    windows["S05"][:30] = np.nan
+    assert "S05" in rank_universe(ranker, windows).scores
+
+
+def test_stale_bars_are_left_out(world: World, ranker: Ranker) -> None:
+    now = np.datetime64("2024-03-01")
+    last = dict.fromkeys(NAMES, now)
+    last["S07"] = now - 1
+    del last["S08"]
+    ranking = rank_universe(ranker, live(world, ranker), last_bars=last, as_of=now)
+    assert set(ranking.excluded) == {"S07", "S08"}
+    assert "2024-02-29" in ranking.excluded["S07"]
+
+
+def test_an_empty_universe_gives_an_empty_ranking(ranker: Ranker) -> None:
+    assert rank_universe(ranker, {}) == UniverseRanking(
+        reason="no symbol can be ranked"
+    )
+
+
+@pytest.mark.parametrize("names", [1, 2, 3, 5, 16])
+@pytest.mark.parametrize("share", [0.01, 0.1, 0.5, 1.0])
+def test_tails_never_share_a_symbol(
+    world: World, ranker: Ranker, names: int, share: float
+) -> None:
+    windows = dict(list(live(world, ranker).items())[:names])
+    ranking = rank_universe(
+        ranker, windows, top_pct=share, bottom_pct=share, min_universe=2
+    )
+    assert not set(ranking.long_symbols) & set(ranking.short_symbols)
+    size = 0 if names < 2 else min(max(1, int(names * share)), names // 2)
+    assert len(ranking.long_symbols) == len(ranking.short_symbols) == size
+    assert bool(ranking.reason) == (names < 2)
+
+
+BLOCKED = """
+import sys
+class Block:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in {"pandas", "pydantic", "kedro", "scipy", "sklearn"}:
+            raise ImportError(f"{name} is blocked")
+sys.meta_path.insert(0, Block())
+import importlib, pathlib, ranking_pipeline
+root = pathlib.Path(ranking_pipeline.__file__).parent
+for room in ("learning", "ranking"):
+    for path in sorted((root / room).rglob("*.py")):
+        parts = path.relative_to(root.parent).with_suffix("").parts
+        importlib.import_module(".".join(p for p in parts if p != "__init__"))
+print("imported")
+"""
+
+
+def test_the_torch_rooms_need_torch_and_numpy_alone() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", BLOCKED], capture_output=True, text=True, check=False
+    )
+    assert done.stdout.strip() == "imported", done.stderr
