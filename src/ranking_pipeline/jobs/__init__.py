@@ -1,0 +1,1 @@
+"""Fan-out: many independent jobs over one interface to workers."""

@@ -1,0 +1,176 @@
+"""Collecting: outcomes of training jobs as tables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ranking_pipeline.errors import UserError
+from ranking_pipeline.jobs.outcome import Outcome
+from ranking_pipeline.models.store import ModelStore
+from ranking_pipeline.models.training import PROBABILITIES, TrainingJob
+
+MODEL_COLUMNS = (
+    "model_id",
+    "target",
+    "family",
+    "route",
+    "symbol",
+    "network",
+    "loss",
+    "seed",
+    "train_first",
+    "train_last",
+    "n_rows",
+    "path",
+    "sha256",
+)
+OUTCOME_COLUMNS = (
+    "job_id",
+    "model_id",
+    "target",
+    "family",
+    "route",
+    "symbol",
+    "stage",
+    "status",
+    "error",
+    "n_rows",
+)
+KEY = ["timestamp", "symbol", "target", "model_id"]
+PREDICTION_COLUMNS = (*KEY, "score", *PROBABILITIES)
+
+
+def collect(
+    jobs: Sequence[TrainingJob],
+    outcomes: Iterable[tuple[str, Outcome]],
+    *,
+    on_error: str,
+) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """Tables of a training run; their order does not depend on who ended first.
+
+    Parameters
+    ----------
+    jobs
+        Those that were run.
+    outcomes
+        ``(job_id, outcome)`` of each, in any order, as ``run_jobs`` yields them.
+    on_error
+        ``record`` a failed job as a row, or ``raise``.
+
+    Returns
+    -------
+    tuple of DataFrame
+        ``models``, ``predictions`` and ``training_outcomes``.
+
+    Raises
+    ------
+    UserError
+        When a job failed and ``on_error`` is ``raise``, or when all of them failed.
+    """
+    by_id = dict(outcomes)
+    _check(jobs, by_id, on_error)
+    done = [job for job in jobs if by_id[job.job_id].status == "done"]
+    models = [_model_row(job, by_id[job.job_id].value) for job in done]
+    tables = [_predictions(job, by_id[job.job_id].value) for job in done]
+    rows = [_outcome_row(job, by_id[job.job_id]) for job in jobs]
+    return (
+        _utc(pd.DataFrame(models, columns=list(MODEL_COLUMNS))),
+        join_predictions(tables),
+        pd.DataFrame(rows, columns=list(OUTCOME_COLUMNS)),
+    )
+
+
+def join_predictions(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """One table of predictions, sorted by its key; text columns are categories.
+
+    Raises
+    ------
+    UserError
+        When a key occurs twice.
+    """
+    if not tables:
+        return _empty_predictions()
+    text = ["symbol", "target", "model_id"]
+    joined = pd.concat([t.astype(dict.fromkeys(text, "str")) for t in _plain(tables)])
+    joined = joined.astype(dict.fromkeys(text, "category"))
+    codes = [joined[name].cat.codes.to_numpy() for name in reversed(text)]
+    stamps = joined["timestamp"].to_numpy(dtype="datetime64[ns]").view("i8")
+    order = np.lexsort([*codes, stamps])
+    joined = joined.iloc[order].reset_index(drop=True)
+    if joined.duplicated(KEY).any():
+        first = joined[joined.duplicated(KEY)].iloc[0]
+        raise UserError(f"predictions: {[str(first[k]) for k in KEY]} occurs twice.")
+    return joined[list(PREDICTION_COLUMNS)]
+
+
+def _plain(tables: Sequence[pd.DataFrame]) -> list[pd.DataFrame]:
+    return [table.reset_index(drop=True) for table in tables]
+
+
+def _check(
+    jobs: Sequence[TrainingJob], by_id: Mapping[str, Outcome], on_error: str
+) -> None:
+    failed = [job for job in jobs if by_id[job.job_id].status != "done"]
+    if failed and (on_error == "raise" or len(failed) == len(jobs)):
+        told = [f"  {job.job_id}: {by_id[job.job_id].error}" for job in failed[:10]]
+        raise UserError(
+            f"{len(failed)} of {len(jobs)} training jobs failed:\n" + "\n".join(told)
+        )
+
+
+def _model_row(job: TrainingJob, made: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "model_id": job.model_id,
+        "target": job.target,
+        "family": job.family,
+        "route": job.route,
+        "symbol": job.symbol or "",
+        "network": made["network"],
+        "loss": made["loss"],
+        "seed": job.seed,
+        "train_first": made["train_first"],
+        "train_last": made["train_last"],
+        "n_rows": made["n_rows"],
+        "path": f"{made['key'][:2]}/{made['key']}",
+        "sha256": made["sha256"],
+    }
+
+
+def _outcome_row(job: TrainingJob, outcome: Outcome) -> dict[str, Any]:
+    made = outcome.value or {"n_rows": 0}
+    return {
+        "job_id": job.job_id,
+        "model_id": job.model_id,
+        "target": job.target,
+        "family": job.family,
+        "route": job.route,
+        "symbol": job.symbol or "",
+        "stage": job.stage,
+        "status": outcome.status,
+        "error": outcome.error,
+        "n_rows": made["n_rows"],
+    }
+
+
+def _predictions(job: TrainingJob, made: Mapping[str, Any]) -> pd.DataFrame:
+    table = ModelStore(Path(job.store_root)).read_predictions(made["key"])
+    return table.assign(target=job.target, model_id=job.model_id)
+
+
+def _utc(models: pd.DataFrame) -> pd.DataFrame:
+    for column in ("train_first", "train_last"):
+        stamps = pd.to_datetime(models[column], utc=True)
+        models[column] = stamps.astype("datetime64[ns, UTC]")
+    return models
+
+
+def _empty_predictions() -> pd.DataFrame:
+    stamps = pd.Series([], dtype="datetime64[ns, UTC]")
+    text = dict.fromkeys(KEY[1:], pd.Series([], dtype="category"))
+    numbers = dict.fromkeys(("score", *PROBABILITIES), pd.Series([], dtype="float32"))
+    return pd.DataFrame({"timestamp": stamps, **text, **numbers})

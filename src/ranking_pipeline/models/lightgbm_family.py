@@ -1,0 +1,150 @@
+"""LightGBM: gradient boosting with leaf-wise trees (Ke et al., 2017)."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import Field
+
+from ranking_pipeline.config import Config
+from ranking_pipeline.models.base import BaseModel, PredictionOutput
+from ranking_pipeline.models.classes import (
+    CLASSES,
+    class_output,
+    label,
+    leaf_size,
+    loss_history,
+    normalised,
+)
+from ranking_pipeline.models.registry import register
+from ranking_pipeline.models.samples import Samples
+
+if TYPE_CHECKING:
+    import lightgbm
+
+_FILE = "model.txt"
+_OBJECTIVE = {"regression": "l2", "binary": "binary", "three_class": "multiclass"}
+
+
+class LightGBMConfig(Config):
+    """Parameters of the LightGBM family."""
+
+    n_rounds: int = Field(gt=0, description="boosting rounds at most")
+    learning_rate: float = Field(gt=0, le=1, description="shrinkage of each tree")
+    max_leaves: int = Field(gt=1, description="leaves per tree")
+    min_rows_per_leaf: int = Field(
+        gt=0, description="rows per leaf; at most a twentieth of the training rows"
+    )
+    row_share: float = Field(gt=0, le=1, description="share of rows per tree")
+    feature_share: float = Field(gt=0, le=1, description="share of features per tree")
+    l2: float = Field(ge=0, description="penalty on squared leaf values")
+    max_bins: int = Field(gt=1, description="histogram bins per feature")
+    patience_rounds: int = Field(
+        gt=0, description="rounds without a better validation loss before stopping"
+    )
+
+
+@register
+class LightGBMModel(BaseModel):
+    """Boosted trees by LightGBM; NaN features go to the better side of a split."""
+
+    family: ClassVar[str] = "lightgbm"
+    description: ClassVar[str] = "gradient boosting, leaf-wise trees (LightGBM)"
+    device: ClassVar[str] = "cpu"
+    tasks: ClassVar[frozenset[str]] = frozenset(_OBJECTIVE)
+    config_type: ClassVar[type[Config]] = LightGBMConfig
+
+    _booster: lightgbm.Booster
+
+    def fit(self, train: Samples, validation: Samples | None) -> None:
+        """Boost on ``train``; stop early on ``validation`` when it has rows."""
+        import lightgbm
+
+        self.check(train)
+        data = lightgbm.Dataset(train.features, label(train))
+        self._curve: dict[str, dict[str, list[float]]] = {}
+        callbacks: list[Any] = [lightgbm.record_evaluation(self._curve)]
+        held_out = []
+        if validation is not None and len(validation):
+            held_out = [data.create_valid(validation.features, label(validation))]
+            patience = self.config.patience_rounds
+            callbacks.append(lightgbm.early_stopping(patience, verbose=False))
+        self._booster = lightgbm.train(
+            self._parameters(train),
+            data,
+            num_boost_round=self.config.n_rounds,
+            valid_sets=held_out,
+            valid_names=["validation"] * len(held_out),
+            callbacks=callbacks,
+        )
+
+    def predict(self, rows: Samples) -> PredictionOutput:
+        """Score rows with the rounds up to the best one."""
+        raw = np.asarray(self._raw(rows))
+        if self._objective() == "binary":
+            return class_output(np.column_stack([1 - raw, raw]))
+        if self._objective() == "multiclass":
+            return class_output(raw)
+        return PredictionOutput(raw.astype(np.float32))
+
+    def save(self, folder: Path) -> None:
+        """Write LightGBM's own text format, up to the best round."""
+        text = self._booster.model_to_string()
+        # The one line that differs between equal models fitted on unlike machines.
+        text = re.sub(r"\[num_threads: \d+\]", "[num_threads: 0]", text)
+        (folder / _FILE).write_text(text, encoding="utf-8", newline="\n")
+
+    @classmethod
+    def load(cls, folder: Path, config: Config, *, seed: int, threads: int) -> Self:
+        """Read what :meth:`save` wrote; the caller has checked the file's hash."""
+        import lightgbm
+
+        model = cls(config, seed=seed, threads=threads)
+        model._booster = lightgbm.Booster(model_file=folder / _FILE)
+        return model
+
+    def importance(self) -> npt.NDArray[np.float64]:
+        """Share of each feature in the total gain."""
+        return normalised(self._booster.feature_importance("gain"))
+
+    def contributions(self, rows: Samples) -> npt.NDArray[np.float32]:
+        """TreeSHAP values (Lundberg et al., 2020), shape (n, F)."""
+        shares = np.asarray(self._raw(rows, pred_contrib=True), dtype=np.float32)
+        per_class = shares.reshape(len(rows), -1, rows.features.shape[1] + 1)
+        total = per_class[:, -1] - (per_class[:, 0] if per_class.shape[1] > 1 else 0)
+        return np.asarray(total[:, :-1])
+
+    def history(self) -> list[dict[str, float]]:
+        """Give the validation loss per round."""
+        return loss_history(getattr(self, "_curve", {}))
+
+    def _raw(self, rows: Samples, **options: Any) -> Any:
+        return self._booster.predict(rows.features, num_threads=self.threads, **options)
+
+    def _objective(self) -> str:
+        return str(self._booster.dump_model(num_iteration=1)["objective"]).split()[0]
+
+    def _parameters(self, train: Samples) -> dict[str, Any]:
+        config, multiclass = self.config, train.task == "three_class"
+        return {
+            "objective": _OBJECTIVE[train.task],
+            **({"num_class": len(CLASSES[train.task])} if multiclass else {}),
+            "learning_rate": config.learning_rate,
+            "num_leaves": config.max_leaves,
+            "min_data_in_leaf": leaf_size(config.min_rows_per_leaf, len(train)),
+            "bagging_fraction": config.row_share,
+            "bagging_freq": 1,
+            "feature_fraction": config.feature_share,
+            "lambda_l2": config.l2,
+            "max_bin": config.max_bins,
+            "seed": self.seed,
+            "num_threads": self.threads,
+            # Without these two the result depends on the number of threads.
+            "deterministic": True,
+            "force_row_wise": True,
+            "verbosity": -1,
+        }

@@ -1,0 +1,181 @@
+"""Routed scores: one score per cell, from the model that the routing plan names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ranking_pipeline.jobs.outcome import Outcome
+from ranking_pipeline.models.collect import MODEL_COLUMNS, collect, join_predictions
+from ranking_pipeline.models.training import PROBABILITIES, TrainingJob
+
+_KEY = ["timestamp", "symbol"]
+
+
+def routed(
+    routing_plan: Mapping[str, Any], models: pd.DataFrame, predictions: pd.DataFrame
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Scores of every pooled model with the routed symbols' scores put in its place.
+
+    A target with models of single symbols gets one routed model per pooled model and
+    symbol family of the same seed. A cell's score follows the route of its symbol:
+
+    * SYMBOL_SPECIFIC and EXPERIMENTAL: the symbol's own model where it exists, else the
+      pooled one;
+    * BOTH: the mean of the two (both are on the scale of the learning target);
+    * BLOCKED: the median of the bar's other scores, so that the row stays in every
+      comparison without an opinion;
+    * anything else: the pooled model. Where a target has no pooled model, every cell
+      without an own model takes the median.
+
+    Parameters
+    ----------
+    routing_plan : dict
+        ``targets`` → target → ``route`` and ``symbols`` → symbol → ``route``.
+    models, predictions : DataFrame
+        As :func:`ranking_pipeline.models.collect.collect` returns them.
+
+    Returns
+    -------
+    tuple of DataFrame
+        Rows to be added to ``models`` and to ``predictions``; empty where nothing is
+        routed.
+    """
+    new_models, new_tables = [], []
+    cells = predictions[_KEY].astype({"symbol": "str"}).drop_duplicates()
+    for target, group in models.groupby("target", sort=True):
+        routes = _routes(routing_plan, str(target))
+        own = group[group["route"] == "symbol_specific"]
+        pooled = group[group["route"] == "cross_sectional"]
+        for (family, seed), members in own.groupby(["family", "seed"], sort=True):
+            own_scores = _scores(predictions, members["model_id"])
+            bases: list[pd.Series | None] = [
+                row for _, row in pooled[pooled["seed"] == seed].iterrows()
+            ]
+            for base in bases or [None]:
+                row = _model(base, members, str(family))
+                table = _stitch(base, own_scores, routes, predictions, cells)
+                new_models.append(row)
+                ids = {"target": str(target), "model_id": row["model_id"]}
+                new_tables.append(table.assign(**ids))
+    made = pd.DataFrame(new_models, columns=list(MODEL_COLUMNS))
+    return made.astype(models.dtypes.to_dict()), join_predictions(new_tables)
+
+
+def collect_routed(
+    jobs: Sequence[TrainingJob],
+    outcomes: Iterable[Mapping[str, Any]],
+    routing_plan: Mapping[str, Any],
+    *,
+    on_error: str,
+) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """Collect a training run and add the routed models.
+
+    Parameters
+    ----------
+    jobs
+    outcomes
+        As :func:`ranking_pipeline.models.training.train` returns them.
+    routing_plan, on_error
+        See :func:`routed` and :func:`ranking_pipeline.models.collect.collect`.
+
+    Returns
+    -------
+    tuple of DataFrame
+        ``models``, ``predictions`` and ``training_outcomes``.
+    """
+    ended = [
+        (entry["job_id"], Outcome(entry["status"], entry["value"], entry["error"]))
+        for entry in outcomes
+    ]
+    models, predictions, rows = collect(jobs, ended, on_error=on_error)
+    more_models, more_predictions = routed(routing_plan, models, predictions)
+    if len(more_models):
+        models = pd.concat([models, more_models], ignore_index=True)
+        predictions = join_predictions([predictions, more_predictions])
+    return models, predictions, rows
+
+
+def stitch(
+    pooled: pd.Series, own: pd.Series, route: pd.Series, bars: pd.Series
+) -> pd.Series:
+    """Score of each cell by its route; see :func:`routed`.
+
+    Parameters
+    ----------
+    pooled, own : Series of float
+        Scores of the two models; NaN where a model has none.
+    route : Series of str
+        Route of the cell's symbol, ``""`` for the pooled one.
+    bars : Series
+        What cells of one cross-section share.
+
+    Returns
+    -------
+    Series of float32
+    """
+    score = pooled.copy()
+    lone = route.isin(["SYMBOL_SPECIFIC", "EXPERIMENTAL"]) & own.notna()
+    score[lone] = own[lone]
+    both = (route == "BOTH") & own.notna()
+    score[both] = pd.concat([own, pooled], axis=1)[both].mean(axis=1)
+    score[route == "BLOCKED"] = np.nan
+    median = score.groupby(bars.to_numpy()).transform("median")
+    return score.fillna(median).astype(np.float32)
+
+
+def _routes(routing_plan: Mapping[str, Any], target: str) -> dict[str, str]:
+    symbols = routing_plan["targets"].get(target, {}).get("symbols", {})
+    return {str(symbol): entry["route"] for symbol, entry in symbols.items()}
+
+
+def _scores(predictions: pd.DataFrame, model_ids: pd.Series) -> pd.DataFrame:
+    rows = predictions[predictions["model_id"].isin(list(model_ids))]
+    return rows[[*_KEY, "score"]].astype({"symbol": "str"})
+
+
+def _stitch(
+    base: pd.Series | None,
+    own: pd.DataFrame,
+    routes: Mapping[str, str],
+    predictions: pd.DataFrame,
+    cells: pd.DataFrame,
+) -> pd.DataFrame:
+    if base is None:
+        pooled = cells.assign(score=np.float32(np.nan))
+    else:
+        pooled = _scores(predictions, pd.Series([base["model_id"]]))
+    table = pooled.merge(own, on=_KEY, how="left", suffixes=("", "_own"))
+    route = table["symbol"].map(routes).fillna("").astype("str")
+    score = stitch(table["score"], table["score_own"], route, table["timestamp"])
+    table = table[_KEY].assign(score=score)
+    return table.assign(**dict.fromkeys(PROBABILITIES, np.float32(np.nan)))
+
+
+def _model(
+    base: pd.Series | None, members: pd.DataFrame, family: str
+) -> dict[str, Any]:
+    """Row of the routed model; its span covers those of its parts."""
+    first = members.iloc[0]
+    target = first["target"]
+    parts = family if base is None else f"{base['family']}+{family}"
+    seed = "".join(str(first["model_id"]).partition(":seed")[1:])
+    spans = members if base is None else pd.concat([members, base.to_frame().T])
+    return {
+        "model_id": f"{parts}:{target}:routed{seed}",
+        "target": target,
+        "family": parts,
+        "route": "routed",
+        "symbol": "",
+        "network": "",
+        "loss": "",
+        "seed": first["seed"],
+        "train_first": spans["train_first"].min(),
+        "train_last": spans["train_last"].max(),
+        "n_rows": int(spans["n_rows"].sum()),
+        "path": "",
+        "sha256": "",
+    }

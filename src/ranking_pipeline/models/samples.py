@@ -1,0 +1,71 @@
+"""Samples: the rows of one learning problem, aligned with their panel."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ranking_pipeline.panel import Panel
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Rows sorted by (bar, symbol); all arrays share their first axis n.
+
+    Parameters
+    ----------
+    panel : Panel
+        The bars; sequence families cut their windows from it.
+    bars, symbols : ndarray of int, shape (n,)
+        Position of each row on the panel's axes.
+    features : ndarray of float32, shape (n, F)
+        NaN where a factor is not yet known.
+    feature_names : tuple of str, length F
+    target : ndarray of float32, shape (n,)
+        What a model learns: a return on the scale of `learning target`, or a class
+        (-1, 0, 1 or 0, 1). NaN where the label is not known.
+    label_end : ndarray of int, shape (n,)
+        Bar at which the label is known; -1 where it never is.
+    task : str
+        ``regression``, ``binary`` or ``three_class``.
+    """
+
+    panel: Panel
+    bars: npt.NDArray[np.intp]
+    symbols: npt.NDArray[np.intp]
+    features: npt.NDArray[np.float32]
+    feature_names: tuple[str, ...]
+    target: npt.NDArray[np.float32]
+    label_end: npt.NDArray[np.intp]
+    task: str
+
+    def __len__(self) -> int:
+        return len(self.bars)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(T, S) of the cross-section layout that the rows scatter into."""
+        return self.panel.n_bars, self.panel.n_symbols
+
+    def take(self, rows: npt.NDArray[Any]) -> Samples:
+        """Take the given rows (a boolean mask or sorted positions)."""
+        return replace(
+            self,
+            bars=self.bars[rows],
+            symbols=self.symbols[rows],
+            features=self.features[rows],
+            target=self.target[rows],
+            label_end=self.label_end[rows],
+        )
+
+    def labelled(self) -> Samples:
+        """Take the rows whose target is known."""
+        return self.take(np.isfinite(self.target))
+
+    def with_features(self, names: tuple[str, ...]) -> Samples:
+        """Keep the rows, with the named feature columns in that order."""
+        columns = [self.feature_names.index(name) for name in names]
+        return replace(self, features=self.features[:, columns], feature_names=names)

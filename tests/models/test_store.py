@@ -1,0 +1,169 @@
+"""The model store: nothing unfinished, altered or hostile is ever opened."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ranking_pipeline.errors import UserError
+from ranking_pipeline.models import forest_file, registry
+from ranking_pipeline.models.samples import Samples
+from ranking_pipeline.models.store import MANIFEST, ModelStore, content_key
+from ranking_pipeline.models.training import TrainingJob, run_training_job
+from ranking_pipeline.storage import sha256_file
+
+KEY = "ab" + "0" * 62
+
+
+def _fill(folder: Path) -> None:
+    (folder / "one.txt").write_text("1")
+    (folder / "two.txt").write_text("22")
+
+
+def test_an_entry_is_what_was_written(tmp_path: Path) -> None:
+    store = ModelStore(tmp_path / "store")
+    assert store.find(KEY) is None
+    entry = store.write(KEY, _fill, {"family": "ridge"})
+    assert entry.folder == tmp_path / "store" / "ab" / KEY
+    assert store.find(KEY) == entry
+    assert entry.files["two.txt"] == sha256_file(entry.folder / "two.txt")
+    names = sorted(p.name for p in (tmp_path / "store").rglob("*") if p.is_file())
+    assert names == [MANIFEST, "one.txt", "two.txt"]
+
+
+def test_a_failed_writer_leaves_nothing(tmp_path: Path) -> None:
+    store = ModelStore(tmp_path)
+
+    def fail(folder: Path) -> None:
+        _fill(folder)
+        raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        store.write(KEY, fail, {})
+    assert store.find(KEY) is None
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("harm", ["manifest", "file", "bytes", "json", "outside"])
+def test_a_damaged_entry_does_not_exist_and_is_made_again(
+    tmp_path: Path, harm: str
+) -> None:
+    store = ModelStore(tmp_path)
+    folder = store.write(KEY, _fill, {}).folder
+    manifest = json.loads((folder / MANIFEST).read_text())
+    if harm == "manifest":
+        (folder / MANIFEST).unlink()
+    elif harm == "file":
+        (folder / "one.txt").unlink()
+    elif harm == "bytes":
+        (folder / "two.txt").write_text("23")
+    elif harm == "json":
+        (folder / MANIFEST).write_text((folder / MANIFEST).read_text()[:-5])
+    else:
+        (tmp_path / "secret").write_text("1")
+        manifest["files"] = {"../../secret": sha256_file(tmp_path / "secret")}
+        (folder / MANIFEST).write_text(json.dumps(manifest))
+    with pytest.raises(UserError, match="rain"):
+        store.verified(KEY)
+    assert store.find(KEY) is None
+    store.write(KEY, _fill, {})
+    assert store.find(KEY) is not None
+
+
+@pytest.mark.parametrize("key", ["../../etc", "", "A" * 64, "0" * 63, "/" + "0" * 63])
+def test_a_key_cannot_leave_the_store(tmp_path: Path, key: str) -> None:
+    with pytest.raises(UserError, match="no key"):
+        ModelStore(tmp_path).folder(key)
+
+
+def test_the_key_changes_with_every_part_and_not_with_the_order() -> None:
+    base = {"seed": 1, "features": ["a", "b"]}
+    assert content_key(base) == content_key({"features": ["a", "b"], "seed": 1})
+    assert content_key(base) != content_key({**base, "seed": 2})
+    assert content_key(base) != content_key({**base, "features": ["b", "a"]})
+
+
+def test_sweeping_removes_what_killed_writers_left(tmp_path: Path) -> None:
+    store = ModelStore(tmp_path)
+    entry = store.write(KEY, _fill, {})
+    (tmp_path / ".scratch-1").mkdir()
+    (tmp_path / ".scratch-1" / "x").write_text("")
+    (entry.folder / ".tmp-1").write_text("")
+    store.sweep()
+    assert store.find(KEY) is not None
+    left = {p.name for p in tmp_path.rglob("*") if p.is_file()}
+    assert left == {MANIFEST, "one.txt", "two.txt"}
+
+
+@pytest.mark.parametrize("family", ["lightgbm", "xgboost", "random_forest", "ridge"])
+def test_altered_model_bytes_are_refused_before_the_parser(
+    family: str,
+    job: Callable[..., TrainingJob],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made = job(family=family)
+    key = run_training_job(made)["key"]
+    store = ModelStore(Path(made.store_root))
+    assert store.load_model(key).family == family
+    (path,) = store.folder(key).glob("model.*")
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+    def parser(*_: Any, **__: Any) -> None:
+        raise AssertionError("the parser saw damaged bytes")
+
+    monkeypatch.setattr(registry.family_type(family), "load", parser)
+    with pytest.raises(UserError, match="damaged or was altered"):
+        store.load_model(key)
+
+
+def test_a_hostile_forest_file_is_refused_and_runs_nothing(tmp_path: Path) -> None:
+    import skops.io
+
+    class Hostile:
+        def __reduce__(self) -> Any:
+            return (Path.touch, (tmp_path / "ran",))
+
+    skops.io.dump({"model": Hostile()}, tmp_path / "model.skops")
+    with pytest.raises(UserError, match="refused"):
+        forest_file.read(tmp_path / "model.skops")
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_pickle_or_another_object_is_no_forest(tmp_path: Path) -> None:
+    import pickle
+
+    import skops.io
+
+    path = tmp_path / "model.skops"
+    path.write_bytes(pickle.dumps({"a": 1}))
+    with pytest.raises(UserError, match="no forest file"):
+        forest_file.read(path)
+    skops.io.dump({"a": np.arange(3)}, path)
+    with pytest.raises(UserError, match="holds a dict"):
+        forest_file.read(path)
+
+
+def test_a_forest_file_has_no_clock_and_no_addresses(
+    tmp_path: Path,
+    samples: Callable[[str], tuple[Samples, Samples, Samples]],
+    parameters: Any,
+) -> None:
+    train, _, _ = samples("regression")
+    model = registry.create("random_forest", parameters["random_forest"], 1, 1)
+    model.fit(train, None)
+    model.save(tmp_path)
+    with zipfile.ZipFile(tmp_path / "model.skops") as archive:
+        assert {entry.date_time for entry in archive.infolist()} == {
+            (1980, 1, 1, 0, 0, 0)
+        }
+        schema = archive.read("schema.json").decode()
+    assert '"__id__": 1,' in schema or '"__id__": 1}' in schema
+    assert str(id(model)) not in schema
