@@ -1,0 +1,1 @@
+"""Selection: which targets can be predicted, and which features carry them."""

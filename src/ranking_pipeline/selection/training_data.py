@@ -1,0 +1,196 @@
+"""TrainingData: the tables cut at the end of the train span."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from ranking_pipeline.errors import UserError
+from ranking_pipeline.models.assemble import assemble, feature_ranks, nanoseconds
+from ranking_pipeline.models.learning_target import learning_target
+from ranking_pipeline.models.samples import Samples
+from ranking_pipeline.panel import Panel
+from ranking_pipeline.selection.config import EstimationConfig
+from ranking_pipeline.selection.problem import Problem
+from ranking_pipeline.splits import Splits
+
+VOLATILITY_GROUP = "volatility"
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """The tables cut at the end of the train span: later bars are not in here.
+
+    Attributes
+    ----------
+    panel : Panel
+        Train bars only.
+    features, labels : DataFrame
+        Rows of the train bars, keyed (timestamp, symbol).
+    targets : DataFrame
+        The target manifest.
+    feature_names : tuple of str
+        As listed in the feature manifest, in its order.
+    splits : Splits
+    volatility_features : tuple of str
+        Those whose group is ``volatility``.
+    """
+
+    panel: Panel
+    features: pd.DataFrame
+    labels: pd.DataFrame
+    targets: pd.DataFrame
+    feature_names: tuple[str, ...]
+    splits: Splits
+    volatility_features: tuple[str, ...]
+
+    @classmethod
+    def cut(
+        cls,
+        panel: Panel,
+        features: pd.DataFrame,
+        feature_manifest: pd.DataFrame,
+        labels: pd.DataFrame,
+        target_manifest: pd.DataFrame,
+        splits: Splits,
+    ) -> TrainingData:
+        """Cut the tables at the end of the train span.
+
+        Raises
+        ------
+        UserError
+            When the feature table has a column that the manifest does not list: such a
+            column may be a by-product of a label.
+        """
+        names = tuple(feature_manifest["name"])
+        volatile = feature_manifest["group"] == VOLATILITY_GROUP
+        _require_listed(features, names)
+        last = splits.train.last_bar
+        train = Panel(
+            panel.symbols,
+            panel.timestamps[: last + 1],
+            panel.fields,
+            panel.values[:, : last + 1],
+            panel.tradable[:, : last + 1],
+        )
+        return cls(
+            train,
+            _until(features, train),
+            _until(labels, train),
+            target_manifest,
+            names,
+            splits,
+            tuple(feature_manifest.loc[volatile, "name"]),
+        )
+
+    @property
+    def candidate_targets(self) -> tuple[str, ...]:
+        """Targets of the manifest that are not carried along as payoffs only."""
+        listed = self.targets["is_target"].astype(bool)
+        return tuple(self.targets.loc[listed, "target"])
+
+    @property
+    def label_columns(self) -> frozenset[str]:
+        """Columns of the label table that hold the future."""
+        return frozenset(self.labels.columns) - {"timestamp", "symbol"}
+
+    def describe(self, target: str) -> pd.Series:
+        """Manifest row of a target."""
+        rows = self.targets[self.targets["target"] == target]
+        if len(rows) != 1:
+            raise UserError(
+                f"target {target!r} is not in target_manifest; it has "
+                + ", ".join(map(str, self.targets["target"]))
+            )
+        return rows.iloc[0]
+
+    def problem(self, target: str, config: EstimationConfig) -> Problem:
+        """Labelled rows of a target whose labels end inside the train span."""
+        row = self.describe(target)
+        samples = self._rows(target)
+        first_bar = self.panel.n_bars - config.max_samples_per_symbol
+        recent = samples.bars >= first_bar
+        kept = recent & np.isfinite(samples.target)
+        samples = samples.take(kept)
+        window = int(row["entry_lag_bars"] + row["horizon_bars"])
+        learned = learning_target(
+            samples.target, samples.bars, samples.task, config.learning_target
+        )
+        return Problem(
+            target=target,
+            task=samples.task,
+            kind=str(row["kind"]),
+            horizon_bars=int(row["horizon_bars"]),
+            entry_lag_bars=int(row["entry_lag_bars"]),
+            samples=replace(samples, target=learned, label_end=samples.bars + window),
+            outcome=samples.target.astype(np.float64),
+            ranks=self.feature_ranks[kept],
+            n_cells=int(recent.sum()),
+            embargo_bars=self.splits.embargo_bars,
+            min_symbols=config.min_symbols,
+            min_per_class=config.min_per_class,
+        )
+
+    @cached_property
+    def feature_ranks(self) -> npt.NDArray[np.float32]:
+        """Percentile ranks of the features within each bar, shape (n, F).
+
+        Rows are all tradable cells with features, sorted by (bar, symbol); NaN where
+        the feature is.
+        """
+        samples = self._rows(str(self.targets["target"].iloc[0]))
+        return feature_ranks(samples.features, samples.bars)
+
+    def _rows(self, target: str) -> Samples:
+        """Every tradable cell with features; the target is the label as it is."""
+        return assemble(
+            self.panel,
+            self.features,
+            self._known_labels(target),
+            target,
+            str(self.describe(target)["task"]),
+            self.feature_names,
+            kind="raw",
+        )
+
+    def _known_labels(self, target: str) -> pd.DataFrame:
+        """Key, label and end of a target, with labels past the train span removed."""
+        end = f"{target}__end"
+        missing = [name for name in (target, end) if name not in self.labels.columns]
+        if missing:
+            raise UserError(f"labels has no column {', '.join(missing)}")
+        frame = self.labels[["timestamp", "symbol", target, end]].copy()
+        axis = self.panel.timestamps.view("i8")
+        bars = np.searchsorted(axis, nanoseconds(frame["timestamp"]))
+        ends = np.full(len(frame), -1, dtype=np.intp)
+        dated = frame[end].notna().to_numpy()
+        ends[dated] = np.searchsorted(axis, nanoseconds(frame.loc[dated, end]))
+        # a barrier that is touched early is known early, but rows whose window leaves
+        # the span would then be the touched ones only
+        row = self.describe(target)
+        ends = np.maximum(ends, bars + int(row["entry_lag_bars"] + row["horizon_bars"]))
+        inside = dated & self.splits.mask("train", bars, ends)
+        frame.loc[~inside, target] = np.nan
+        frame.loc[~inside, end] = pd.NaT
+        return frame
+
+
+def _require_listed(features: pd.DataFrame, names: tuple[str, ...]) -> None:
+    stray = sorted(set(features.columns) - {"timestamp", "symbol", *names})
+    if stray:
+        raise UserError(
+            f"features has the columns {', '.join(map(str, stray))}, which "
+            "feature_manifest does not list. What is not declared a feature may hold "
+            "the future: list it with its lookback, or remove it."
+        )
+
+
+def _until(frame: pd.DataFrame, panel: Panel) -> pd.DataFrame:
+    last = panel.timestamps[-1:].view("i8")[0]
+    inside = nanoseconds(frame["timestamp"]) <= last
+    kept: pd.DataFrame = frame[inside].reset_index(drop=True)
+    return kept
