@@ -1,0 +1,1 @@
+"""Evaluation: metrics, baselines, the leaderboard and the report."""

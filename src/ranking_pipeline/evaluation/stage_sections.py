@@ -1,0 +1,290 @@
+"""Stage sections: what the stages before the training have to say in the report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from ranking_pipeline.evaluation import figures
+from ranking_pipeline.evaluation.section import Figure, Section, Table, table_of
+
+TOP_FEATURES = 20
+NOTHING = "Nothing predictable was found"
+
+
+def data_section(
+    summary: Mapping[str, Any],
+    quality: pd.DataFrame,
+    security_master: pd.DataFrame,
+    missing: pd.DataFrame | None = None,
+) -> Section:
+    """Describe the bars: how many came in, what was wrong with them, who is missing.
+
+    Parameters
+    ----------
+    summary : mapping
+        The document ``data_summary``.
+    quality : DataFrame
+        The table ``data_quality``.
+    security_master : DataFrame
+    missing : DataFrame or None
+        Share of missing bars: sectors by periods.
+
+    Returns
+    -------
+    Section
+    """
+    bad = int(summary.get("rows_quarantined", 0))
+    mended = int(summary.get("rows_repaired", 0))
+    lead = (
+        f"{_count(summary, 'rows_in')} rows of {_count(summary, 'n_symbols')} symbols "
+        f"over {_count(summary, 'n_bars')} bars, {_day(summary, 'first')} to "
+        f"{_day(summary, 'last')}, interval {summary.get('interval', 'unknown')}. "
+        f"{mended:,} rows were repaired and {bad:,} put into quarantine."
+    )
+    survivorship = summary.get("survivorship") or {}
+    if survivorship.get("warning"):
+        lead += f" {survivorship['warning']}"
+    drawn = []
+    if len(quality) and (quality["rows"] > 0).any():
+        figure = figures.defects_bars(quality)
+        drawn.append(Figure("Defects found", figure, "Rows touched by each check."))
+    if missing is not None and missing.size:
+        strip = figures.missing_strip(missing)
+        note = "Share of a sector's bars that are absent in each period."
+        drawn.append(Figure("Missing bars", strip, note))
+    tables = (_facts(summary), _quality_table(quality), _sectors(security_master))
+    filled = tuple(table for table in tables if table.rows)
+    return Section("data", "Data", lead, filled, tuple(drawn))
+
+
+def target_ranking_section(
+    target_rankings: pd.DataFrame,
+    family_scores: pd.DataFrame,
+    selected: Mapping[str, Any],
+) -> Section:
+    """Rank the targets by how predictable they were out of fold.
+
+    Parameters
+    ----------
+    target_rankings : DataFrame
+    family_scores : DataFrame
+        The table ``target_family_scores``.
+    selected : mapping
+        The document ``selected_targets``.
+
+    Returns
+    -------
+    Section
+    """
+    names = [str(name) for name in selected.get("targets", [])]
+    reason = str(selected.get("reason", "")).strip()
+    lead = (
+        f"{len(names)} of {len(target_rankings)} targets passed the gate: "
+        f"{', '.join(names)}."
+        if names
+        else f"{NOTHING} among {len(target_rankings)} targets."
+    )
+    lead += f" {reason}" if reason else ""
+    if target_rankings.empty:
+        return Section("target_ranking", "Target ranking", lead)
+    columns = [
+        ("rank", "#", "int"), ("target", "target", "text"), ("task", "task", "text"),
+        ("skill", "skill", "number"), ("z", "z", "t"), ("mean t", "mean (t)", "ic_t"),
+        ("p", "p", "p"), ("q", "q", "p"), ("reference_mean", "reference", "ic"),
+        ("n_blocks", "blocks", "int"), ("block_bars", "bars a block", "int"),
+        ("n_bars", "bars", "int"), ("selected", "selected", "flag"),
+        ("reason", "reason", "text"),
+    ]  # fmt: skip
+    rows = target_rankings.sort_values("rank", kind="stable")
+    styles = ["" if chosen else "muted" for chosen in rows["selected"].astype(bool)]
+    caption = (
+        "Mean per bar of the rank IC (classes: 2 AUC − 1) out of fold on the train "
+        "bars, t from block means. The gate is the Benjamini–Hochberg q over all "
+        "evaluated targets; path targets count only what exceeds the reference."
+    )
+    table = table_of(rows, "Targets", columns, caption=caption, emphasis=styles)
+    tables = (table, _family_table(family_scores))
+    figure = Figure("Skill of each target", figures.target_ranking_bars(rows))
+    kept = tuple(item for item in tables if item.rows)
+    return Section("target_ranking", "Target ranking", lead, kept, (figure,))
+
+
+def feature_selection_section(
+    consensus: pd.DataFrame,
+    leakage: pd.DataFrame,
+    selected_features: Mapping[str, Any],
+) -> Section:
+    """Show which features carry each target, and which were refused as leaks.
+
+    Parameters
+    ----------
+    consensus : DataFrame
+        The table ``feature_consensus``.
+    leakage : DataFrame
+        The table ``leakage_report``.
+    selected_features : mapping of target to list of str
+
+    Returns
+    -------
+    Section
+    """
+    counts = ", ".join(f"{len(v)} for {t}" for t, v in selected_features.items())
+    suspect = leakage[leakage["status"] != "SAFE"] if len(leakage) else leakage
+    lead = f"Features selected: {counts}." if counts else "No features were selected."
+    lead += (
+        f" {len(suspect)} of {len(leakage)} leakage checks raised a doubt."
+        if len(suspect)
+        else f" All {len(leakage)} leakage checks passed."
+    )
+    drawn = tuple(
+        Figure(
+            f"Leading features for {target}",
+            figures.feature_importance_bars(consensus, str(target), TOP_FEATURES),
+            "Agreement of the families' importances; selected features in colour.",
+        )
+        for target in (consensus["target"].unique() if len(consensus) else ())
+    )
+    leaks = [
+        ("target", "target", "text"), ("feature", "feature", "text"),
+        ("rule", "rule", "text"), ("value", "value", "number"),
+        ("lower_bound", "lower bound", "number"), ("threshold", "threshold", "number"),
+        ("status", "status", "text"), ("evidence", "evidence", "text"),
+    ]  # fmt: skip
+    tables = (table_of(suspect, "Doubtful features", leaks),) if len(suspect) else ()
+    return Section("feature_selection", "Feature selection", lead, tables, drawn)
+
+
+def routing_section(
+    candidates: pd.DataFrame,
+    plan: Mapping[str, Any],
+    training_plan: Mapping[str, Any],
+) -> Section:
+    """Show which targets get one model for all symbols and which one per symbol.
+
+    Parameters
+    ----------
+    candidates : DataFrame
+        The table ``routing_candidates``.
+    plan, training_plan : mapping
+
+    Returns
+    -------
+    Section
+    """
+    targets = plan.get("targets") or {}
+    jobs = training_plan.get("jobs") or []
+    if not targets:
+        lead = f"{NOTHING}: there is no target to route and no job to run."
+        return Section("routing", "Routing", lead)
+    lead = (
+        f"{len(targets)} targets were routed; the training plan has {len(jobs)} jobs."
+    )
+    rows = [_route_row(name, entry) for name, entry in sorted(targets.items())]
+    columns = [
+        ("target", "target", "text"), ("route", "route", "text"),
+        ("own", "symbols with a model of their own", "int"),
+        ("reason", "reason", "text"),
+    ]  # fmt: skip
+    tables = [table_of(pd.DataFrame(rows), "Routes", columns)]
+    if len(candidates):
+        own = candidates[candidates["symbol"] != ""].sort_values(
+            ["delta_t", "target", "symbol"], ascending=[False, True, True]
+        )
+        tables.append(_candidate_table(own.head(TOP_FEATURES)))
+    drawn: tuple[Figure, ...] = ()
+    if any(entry.get("symbols") for entry in targets.values()):
+        note = "Symbols without an entry of their own follow the target's route."
+        drawn = (Figure("Routing map", figures.routing_map(plan), note),)
+    kept = tuple(table for table in tables if table.rows)
+    return Section("routing", "Routing", lead, kept, drawn)
+
+
+def _facts(summary: Mapping[str, Any]) -> Table:
+    names = {
+        "source": "source", "interval": "interval", "timezone": "time zone",
+        "rows_in": "rows read", "rows_kept": "rows kept",
+        "rows_repaired": "rows repaired", "rows_quarantined": "rows in quarantine",
+        "n_symbols": "symbols", "n_bars": "bars",
+    }  # fmt: skip
+    rows = [
+        {"fact": label, "value": _shown(summary[key])}
+        for key, label in names.items()
+        if summary.get(key) is not None
+    ]
+    columns = [("fact", "", "text"), ("value", "", "text")]
+    return table_of(pd.DataFrame(rows), "The bars", columns)
+
+
+def _quality_table(quality: pd.DataFrame) -> Table:
+    columns = [
+        ("rule", "check", "text"), ("action", "action", "text"),
+        ("rows", "rows", "int"), ("symbols", "symbols", "int"),
+        ("example", "example", "text"),
+    ]  # fmt: skip
+    return table_of(quality, "Checks", columns)
+
+
+def _sectors(security_master: pd.DataFrame) -> Table:
+    if security_master.empty:
+        return Table("Sectors", (), ())
+    grouped = security_master.groupby("sector", sort=True)
+    rows = pd.DataFrame(
+        {
+            "symbols": grouped.size(),
+            "delisted": grouped["delisted"].sum().astype(int),
+            "bars": grouped["n_bars"].mean(),
+        }
+    ).reset_index()
+    columns = [
+        ("sector", "sector", "text"), ("symbols", "symbols", "int"),
+        ("delisted", "ended early", "int"), ("bars", "bars per symbol", "int"),
+    ]  # fmt: skip
+    return table_of(rows, "Sectors", columns)
+
+
+def _family_table(family_scores: pd.DataFrame) -> Table:
+    if family_scores.empty:
+        return Table("Families", (), ())
+    wide = family_scores.groupby(["target", "family"])["mean"].mean().unstack("family")
+    columns = [("target", "target", "text")]
+    columns += [(str(name), str(name), "ic") for name in wide.columns]
+    caption = "Mean of the metric over the folds, by model family."
+    return table_of(wide.reset_index(), "Families", columns, caption=caption)
+
+
+def _route_row(name: str, entry: Mapping[str, Any]) -> dict[str, Any]:
+    own = [
+        symbol
+        for symbol, route in (entry.get("symbols") or {}).items()
+        if route.get("route") in ("SYMBOL_SPECIFIC", "BOTH")
+    ]
+    route, reason = entry.get("route", ""), entry.get("reason", "")
+    return {"target": name, "route": route, "own": len(own), "reason": reason}
+
+
+def _candidate_table(own: pd.DataFrame) -> Table:
+    columns = [
+        ("target", "target", "text"), ("symbol", "symbol", "text"),
+        ("score t", "own score (t)", "ic_t"),
+        ("delta delta_t", "own − pooled (t)", "ic_t"), ("q", "q", "p"),
+        ("n_rows", "rows", "int"), ("state", "state", "text"),
+        ("reason", "reason", "text"),
+    ]  # fmt: skip
+    caption = "Symbols with the strongest case for a model of their own, out of fold."
+    return table_of(own, "Strongest symbol candidates", columns, caption=caption)
+
+
+def _count(summary: Mapping[str, Any], key: str) -> str:
+    value = summary.get(key)
+    return "an unknown number of" if value is None else f"{int(value):,}"
+
+
+def _day(summary: Mapping[str, Any], key: str) -> str:
+    return str(summary.get(key, "unknown"))[:10]
+
+
+def _shown(value: Any) -> str:
+    return f"{value:,}" if isinstance(value, int) else str(value)

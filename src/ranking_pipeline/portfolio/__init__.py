@@ -1,0 +1,1 @@
+"""Portfolio: books built from scores, and what holding them earns and costs."""

@@ -1,0 +1,66 @@
+"""Returns that a holder of shares would have seen, and how often a year they come."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from ranking_pipeline.panel import BoolArray, FloatArray, Panel
+
+TRADING_DAYS = 252
+
+
+def bar_returns(close: FloatArray, tradable: BoolArray) -> npt.NDArray[np.float64]:
+    """Return of each tradable bar over the symbol's previous tradable bar.
+
+    Parameters
+    ----------
+    close : ndarray, shape (T, S)
+    tradable : ndarray of bool, shape (T, S)
+        A bar that is not tradable is a halt: its move is paid when trading resumes.
+
+    Returns
+    -------
+    ndarray of float64, shape (T, S)
+        NaN on a halt and on a symbol's first bar.
+    """
+    price = np.where(tradable, close, np.nan).astype(np.float64)
+    bars = np.arange(len(price))[:, None]
+    seen = np.maximum.accumulate(np.where(np.isfinite(price), bars, -1), axis=0)
+    result = np.full(price.shape, np.nan)
+    before = seen[:-1]
+    last = np.take_along_axis(price, np.maximum(before, 0), axis=0)
+    last[before < 0] = np.nan
+    result[1:] = price[1:] / last - 1.0
+    return result
+
+
+def panel_returns(panel: Panel) -> npt.NDArray[np.float64]:
+    """:func:`bar_returns` of a panel, shape (T, S)."""
+    return bar_returns(panel.cross_sections("close"), panel.tradable.T)
+
+
+def periods_per_year(timestamps: npt.NDArray[np.datetime64]) -> float:
+    """Bars in a trading year, from the usual number of bars a day and their spacing.
+
+    Parameters
+    ----------
+    timestamps : ndarray of datetime64, shape (T,)
+
+    Returns
+    -------
+    float
+        252 times the median number of bars per date; 52 or 12 where the median gap
+        between bars is that of weeks or months; NaN under two bars.
+    """
+    if len(timestamps) <= 1:
+        return float("nan")
+    days, counts = np.unique(timestamps.astype("datetime64[D]"), return_counts=True)
+    per_day = float(np.median(counts))
+    if len(days) == 1 or per_day > 1:
+        return TRADING_DAYS * per_day
+    gap = float(np.median(np.diff(days).astype(np.int64)))
+    for longest, periods in ((4, TRADING_DAYS), (10, 52), (45, 12)):
+        if gap <= longest:
+            return float(periods)
+    return 365.25 / gap

@@ -1,0 +1,196 @@
+"""Sections and the report: plain data, escaped, the same bytes every time."""
+
+import json
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from ranking_pipeline.evaluation import figure_style, figures, stage_sections
+from ranking_pipeline.evaluation.console import leaderboard_text
+from ranking_pipeline.evaluation.formats import clear_sign, format_cell
+from ranking_pipeline.evaluation.leaderboard import evaluate
+from ranking_pipeline.evaluation.model_sections import (
+    cs_ranking_section,
+    evaluation_section,
+    training_section,
+)
+from ranking_pipeline.evaluation.report import render_report
+from ranking_pipeline.evaluation.section import (
+    Column,
+    Figure,
+    Section,
+    Table,
+    json_safe,
+)
+from ranking_pipeline.evaluation.verdict import headline, verdict
+
+HOSTILE = "</script><script>alert('x')</script>&\"<b>"
+
+
+@pytest.fixture(scope="module")
+def result(world):
+    noise = np.random.default_rng(0).normal(size=world.signal.shape)
+    full = world.score("model", world.signal + noise)
+    return evaluate(**full.inputs(market_truth=full.truth()))
+
+
+def page(sections, **header) -> str:
+    return render_report({"title": "Report"} | header, sections)
+
+
+def test_sections_survive_json(result) -> None:
+    section = evaluation_section(result)
+    text = json.dumps(section.to_dict(), allow_nan=False)
+    again = Section.from_dict(json.loads(text))
+    assert json.dumps(again.to_dict()) == text
+    assert page([section]) == page([again])
+
+
+def test_missing_numbers_become_null() -> None:
+    values = {"a": np.nan, "b": [np.float32("inf"), np.int64(3)], "c": pd.NaT}
+    assert json_safe(values) == {"a": None, "b": [None, 3], "c": None}
+    assert json_safe(np.array([[1.5, np.nan]])) == [[1.5, None]]
+
+
+def test_report_is_whole_and_repeatable(result) -> None:
+    sections = [Section("data", "Data", "Bars."), evaluation_section(result)]
+    html = page(sections, summary=json_safe(result.summary))
+    assert html == page(sections, summary=json_safe(result.summary))
+    assert html.count("Plotly.newPlot(source") == 1
+    assert html.index('id="evaluation"') < html.index('id="data"')
+    own = html.split("plotly.js", 1)[0] + html.rsplit("newPlot", 1)[1]
+    assert not re.search(r"(src|href)=[\"']?(https?:|/)", own)
+    for identity in re.findall(r'data-figure="([^"]+)"', html):
+        assert html.count(f'id="{identity}"') == 1
+
+
+def test_no_missing_number_is_spelled_out(world) -> None:
+    """A table full of NaN, and a run without models, show dashes and words."""
+    empty = evaluate(**world.inputs())
+    section = evaluation_section(empty)
+    html = page([section], summary=json_safe(empty.summary))
+    html = html.split("<style>")[0] + html.split("</style>")[1]
+    html = html.split("<script>")[0]
+    words = re.findall(r"\b(nan|NaN|None|inf|null)\b", re.sub(r"<script.*", "", html))
+    assert words == []
+    assert "Nothing predictable" in html
+
+
+def test_hostile_text_is_escaped() -> None:
+    figure = {
+        "data": [{"type": "bar", "x": [1], "y": [HOSTILE], HOSTILE: 1}],
+        "layout": {},
+    }
+    section = Section(
+        HOSTILE,
+        HOSTILE,
+        HOSTILE,
+        (Table(HOSTILE, (Column("a", HOSTILE),), ((HOSTILE,),), HOSTILE),),
+        (Figure(HOSTILE, figure, HOSTILE),),
+    )
+    html = page([section], subtitle=HOSTILE, facts={HOSTILE: HOSTILE})
+    body = html.split("<main>")[1].split("</main>")[0]
+    assert "<script>alert" not in html
+    assert "<b>" not in body.replace("<li><b>", "")
+    embedded = re.findall(r'data-figure="[^"]+">(.*?)</script>', html, flags=re.S)
+    assert len(embedded) == 1
+    label = json.loads(embedded[0])["data"][0]["y"][0]
+    assert "<" not in label
+
+
+def test_chosen_row_and_baselines_are_marked(result) -> None:
+    html = page([evaluation_section(result)])
+    assert html.count('<tr class="chosen">') == 1
+    assert html.count('<tr class="baseline">') == 6
+    assert '<tr class="oracle">' in html
+
+
+@pytest.mark.parametrize(
+    ("value", "kind", "text"),
+    [
+        (0.0812, "ic", "0.081"), ([0.0812, 9.13], "ic_t", "0.081 (9.1)"),
+        ([0.05, None], "ic_t", "0.050"), ([None, None], "ic_t", "–"),
+        (-0.0004, "ic", "0.000"), (-1.25, "bps", "−1.2"), (12345, "int", "12,345"),
+        (0.476, "percent", "47.6 %"), (1e-5, "p", "<0.001"), (None, "int", "–"),
+        (float("nan"), "bps", "–"), (True, "flag", "✓"), (False, "flag", ""),
+        ("x", "int", "x"),
+    ],
+)  # fmt: skip
+def test_number_formats(value, kind: str, text: str) -> None:
+    assert format_cell(value, kind) == text
+
+
+def test_only_a_clear_t_is_coloured() -> None:
+    assert clear_sign([0.1, 2.1], "ic_t") == "positive"
+    assert clear_sign(-2.1, "t") == "negative"
+    assert clear_sign([0.1, 1.9], "ic_t") == ""
+    assert clear_sign(9.0, "bps") == ""
+    assert clear_sign([0.1, None], "ic_t") == ""
+
+
+def test_verdict_states_the_findings(result) -> None:
+    text = verdict(result.summary)
+    own = result.summary["chosen"]
+    assert f"model, test IC {own['rank_ic']:.3f} (t {own['ic_t']:.1f}) at lag 1" in text
+    assert "of the planted signal" in text
+    assert "after 5 bps a side" in text
+    assert verdict(json_safe(result.summary)) == text
+
+
+@pytest.mark.parametrize(
+    ("ic_t", "paired_t", "net", "words"),
+    [
+        (9.0, 4.0, 3.0, "pays for its costs"),
+        (9.0, 4.0, -3.0, "costs more"),
+        (9.0, 0.5, 3.0, "no clear advantage"),
+        (0.5, 0.2, 3.0, "No skill"),
+        (None, None, None, "Too few"),
+    ],
+)
+def test_headlines(ic_t, paired_t, net, words: str) -> None:
+    chosen = {"ic_t": ic_t, "net_bps_per_bar": net}
+    assert words in headline({"chosen": chosen, "paired": {"t": paired_t}})
+
+
+def test_console_text(result) -> None:
+    text = leaderboard_text(result.leaderboard)
+    lines = text.splitlines()
+    assert sum(line.startswith("*") for line in lines[:-1]) == 1
+    assert sum(line.startswith("·") for line in lines) == 6
+    assert "nan" not in text
+    assert leaderboard_text(result.leaderboard.iloc[:0]) == "No row to show."
+
+
+def test_empty_stages_say_so() -> None:
+    none = pd.DataFrame()
+    rankings = stage_sections.target_ranking_section(
+        none, none, {"status": "nothing_predictable", "targets": [], "reason": "q."}
+    )
+    assert rankings.lead == "Nothing predictable was found among 0 targets. q."
+    routing = stage_sections.routing_section(none, {"targets": {}}, {"jobs": []})
+    assert "no job to run" in routing.lead
+    assert "No model was trained" in training_section(none, none).lead
+    assert "No ranking network" in cs_ranking_section(none, {}).lead
+    features = stage_sections.feature_selection_section(none, none, {})
+    assert "No features were selected" in features.lead
+    assert stage_sections.data_section({}, none, none).tables == ()
+    page([rankings, routing, features])
+
+
+def test_figures_round_and_hide_what_is_missing() -> None:
+    assert figure_style.significant([1 / 3, np.nan, 123456789.0]) == [
+        0.333333, None, 123457000.0
+    ]  # fmt: skip
+    frame = pd.DataFrame(
+        {"model_id": ["a"] * 3, "ic": [0.1, np.nan, 0.2], "timestamp": range(3)}
+    )
+    figure = figures.ic_over_time(frame, {}, 1)
+    assert figure["data"][0]["y"] == [0.1, pytest.approx(0.3)]
+    json.dumps(figure, allow_nan=False)
+
+
+def test_one_family_has_one_colour() -> None:
+    assert figure_style.family_colour("ridge") == figure_style.family_colour("ridge")
+    assert figure_style.family_colour("never seen") in figure_style.SPARE_COLOURS
