@@ -1,0 +1,28 @@
+"""Our Kedro datasets: atomic, checksummed, and versioned where a decision is kept."""
+
+from ranking_pipeline.datasets.artefact import ArtefactDataset
+from ranking_pipeline.datasets.counter import CounterDataset
+from ranking_pipeline.datasets.documents import (
+    FigureDataset,
+    JsonDataset,
+    TextDataset,
+    YamlDataset,
+)
+from ranking_pipeline.datasets.panel import PanelDataset
+from ranking_pipeline.datasets.raw_bars import RawBarsDataset
+from ranking_pipeline.datasets.tables import TableDataset, TableHandleDataset
+from ranking_pipeline.datasets.tensors import TensorsDataset
+
+__all__ = [
+    "ArtefactDataset",
+    "CounterDataset",
+    "FigureDataset",
+    "JsonDataset",
+    "PanelDataset",
+    "RawBarsDataset",
+    "TableDataset",
+    "TableHandleDataset",
+    "TensorsDataset",
+    "TextDataset",
+    "YamlDataset",
+]

@@ -1,0 +1,87 @@
+"""InputCheck: a pipeline started alone refuses inputs that are missing or disagree."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+
+import click
+from kedro.framework.hooks import hook_impl
+from kedro.framework.project import pipelines
+from kedro.io import DataCatalog
+from kedro.pipeline import Pipeline
+
+from ranking_pipeline.datasets import ArtefactDataset
+from ranking_pipeline.errors import UserError
+from ranking_pipeline.hooks.lineage import claims
+
+
+class InputCheck:
+    """Look at all free inputs of the requested pipeline before its first node."""
+
+    @hook_impl
+    def before_pipeline_run(self, pipeline: Pipeline, catalog: DataCatalog) -> None:
+        """Raise one error that names every missing or contradictory input."""
+        names = sorted(pipeline.inputs())
+        problems = _missing(names, catalog) or _disagreements(names, catalog)
+        if not problems and "raw_bars" in names:
+            problems = _unreadable_bars(catalog)
+        if problems:
+            raise click.ClickException("\n".join(problems))
+
+
+def _missing(names: Iterable[str], catalog: DataCatalog) -> list[str]:
+    return [
+        f"{name} is missing or was never finished: run "
+        f"`kedro run --pipelines={_producer(name)}` first."
+        for name in names
+        if isinstance(catalog[name], ArtefactDataset) and not catalog[name].exists()
+    ]
+
+
+def _producer(name: str) -> str:
+    """The smallest registered pipeline that makes ``name``."""
+    makers = [
+        (len(pipeline.nodes), key)
+        for key, pipeline in pipelines.items()
+        if name in pipeline.outputs() or name in pipeline.datasets() - pipeline.inputs()
+    ]
+    return min(makers)[1] if makers else "__default__"
+
+
+def _disagreements(names: Iterable[str], catalog: DataCatalog) -> list[str]:
+    claimed: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
+    for name in names:
+        for subject, digest in claims(name, catalog).items():
+            claimed[subject][digest].append(name)
+    return [
+        f"The inputs disagree about {subject}: "
+        + " and ".join(
+            f"{', '.join(believers[:4])} ({digest[:8]})"
+            for digest, believers in sorted(digests.items())
+        )
+        + ". They come from different runs or parameters: run "
+        f"`kedro run --pipelines={_remedy(subject)}` again, and what follows it."
+        for subject, digests in sorted(claimed.items())
+        if len(digests) > 1
+    ]
+
+
+def _remedy(subject: str) -> str:
+    if not subject.startswith("params:"):
+        return _producer(subject)
+    section = subject.removeprefix("params:")
+    return {"data": "data_preparation", "run": "__default__"}.get(section, section)
+
+
+def _unreadable_bars(catalog: DataCatalog) -> list[str]:
+    from ranking_pipeline.bars.readers import inspect_source
+
+    source = catalog["raw_bars"].load()
+    if source.simulated:
+        return []
+    try:
+        inspect_source(source.location, catalog["params:data"].load())
+    except UserError as error:
+        return [str(error)]
+    return []

@@ -1,0 +1,79 @@
+"""ParameterCheck: every section of the parameters is checked before any work."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+from kedro.framework.context import KedroContext
+from kedro.framework.hooks import hook_impl
+from omegaconf.errors import OmegaConfBaseException
+from pydantic import ValidationError
+from yaml import YAMLError
+
+from ranking_pipeline.config import Config
+from ranking_pipeline.sections import SECTIONS
+
+
+class ParameterCheck:
+    """Refuse unknown keys, wrong types and values out of range, all errors at once.
+
+    Kedro itself checks only the sections that the requested pipeline reads.
+    """
+
+    @hook_impl
+    def after_context_created(self, context: KedroContext) -> None:
+        """Check all sections as merged from base, overlay and command line."""
+        try:
+            parameters = dict(context.config_loader["parameters"])
+        except (YAMLError, OmegaConfBaseException, UnicodeDecodeError) as problem:
+            raise click.ClickException(
+                f"The parameters are unreadable: {problem}"
+            ) from None
+        conf = Path(context.config_loader.conf_source)
+        errors = parameter_errors(parameters, SECTIONS)
+        if errors:
+            where = _locations(conf, context.env)
+            lines = [f"  {key}: {problem}" for key, problem in errors]
+            raise click.ClickException(
+                f"{len(errors)} problem(s) in the parameters ({where}):\n"
+                + "\n".join(lines)
+            )
+
+
+def parameter_errors(
+    parameters: Mapping[str, Any], sections: Mapping[str, type[Config]]
+) -> list[tuple[str, str]]:
+    """Everything that is wrong with ``parameters``, as (key, problem) pairs."""
+    errors = [
+        (name, f"no such section; the sections are {', '.join(sorted(sections))}")
+        for name in parameters
+        if name not in sections
+    ]
+    for name, model in sections.items():
+        if name not in parameters:
+            errors.append((name, "the section is missing"))
+            continue
+        try:
+            model.model_validate(parameters[name])
+        except ValidationError as problem:
+            errors += [_describe(name, model, detail) for detail in problem.errors()]
+    return errors
+
+
+def _describe(name: str, model: type[Config], detail: Any) -> tuple[str, str]:
+    key = ".".join([name, *(str(part) for part in detail["loc"])])
+    if detail["type"] == "extra_forbidden":
+        return (
+            key,
+            "unknown key; see docs/configuration.md for the keys of this section",
+        )
+    if detail["type"] == "missing":
+        return key, "missing"
+    return key, f"{detail['input']!r}: {detail['msg']}"
+
+
+def _locations(conf: Path, env: str | None) -> str:
+    return f"{conf / 'base'}, {conf / (env or 'local')}, --params, --config"

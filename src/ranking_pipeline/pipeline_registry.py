@@ -1,0 +1,58 @@
+"""Pipelines by name."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from kedro.pipeline import Pipeline
+
+from ranking_pipeline.pipelines import (
+    cs_ranking,
+    data_preparation,
+    evaluation,
+    feature_selection,
+    model_training,
+    routing,
+    target_ranking,
+)
+
+STAGES = {
+    "data_preparation": data_preparation.create_pipeline,
+    "target_ranking": target_ranking.create_pipeline,
+    "feature_selection": feature_selection.create_pipeline,
+    "routing": routing.create_pipeline,
+    "model_training": model_training.create_pipeline,
+    "cs_ranking": cs_ranking.create_pipeline,
+}
+PLAN = ("data_preparation", "target_ranking", "feature_selection", "routing")
+TRAIN = ("model_training",)
+CS = ("data_preparation", "cs_ranking")
+
+
+def register_pipelines() -> dict[str, Pipeline]:
+    """Every pipeline that ``kedro run --pipelines=NAME`` knows.
+
+    Besides the single stages: ``plan`` (bars to the training plan), ``train`` (a saved
+    plan to the report), ``cs_full`` (bars to the ranking network's report) and
+    ``raw_sequence`` (the same with a pointwise loss).
+    """
+    everything = Pipeline(
+        [*(make() for make in STAGES.values()), evaluation.create_pipeline()]
+    )
+    raw = [
+        data_preparation.create_pipeline(),
+        cs_ranking.create_pipeline("raw_sequence"),
+    ]
+    return {
+        "__default__": everything,
+        **{name: make() for name, make in STAGES.items()},
+        "evaluation": evaluation.create_pipeline(),
+        "plan": _joined(PLAN),
+        "train": Pipeline([_joined(TRAIN), evaluation.create_pipeline(PLAN + TRAIN)]),
+        "cs_full": Pipeline([_joined(CS), evaluation.create_pipeline(CS)]),
+        "raw_sequence": Pipeline([*raw, evaluation.create_pipeline(CS)]),
+    }
+
+
+def _joined(stages: Sequence[str]) -> Pipeline:
+    return Pipeline([STAGES[stage]() for stage in stages])

@@ -1,0 +1,1 @@
+"""The Kedro pipelines: graphs, thin nodes, typed parameters."""

@@ -1,0 +1,61 @@
+"""The graph of the cross-sectional ranking network."""
+
+from kedro.pipeline import Pipeline, node
+
+from ranking_pipeline.pipelines.cs_ranking import nodes
+
+
+def create_pipeline(section: str = "cs_ranking") -> Pipeline:
+    """Cross-sectional targets, training, and scores.
+
+    Parameters
+    ----------
+    section
+        Parameters to use: ``cs_ranking`` (a ranking loss over whole cross-sections), or
+        ``raw_sequence`` (the same windows with a pointwise loss).
+    """
+    parameters = f"params:{section}"
+    return Pipeline(
+        [
+            node(
+                nodes.build_cs_targets,
+                inputs=[
+                    "panel",
+                    "labels",
+                    "target_manifest",
+                    "security_master",
+                    parameters,
+                ],
+                outputs="cs_targets",
+                name="build_cs_targets",
+            ),
+            node(
+                nodes.train_ranker,
+                inputs=[
+                    "panel",
+                    "cs_targets",
+                    "labels",
+                    "splits",
+                    "data_summary",
+                    parameters,
+                ],
+                outputs=["cs_model", "cs_model_meta", "cs_training_history"],
+                name="train_ranker",
+            ),
+            node(
+                nodes.score_universe,
+                inputs=["panel", "cs_model", "cs_model_meta", "splits", parameters],
+                outputs=["cs_models", "cs_predictions"],
+                name="score_universe",
+            ),
+            node(
+                nodes.summarise_cs_ranking,
+                inputs=["cs_training_history", "cs_model_meta"],
+                outputs=["cs_ranking_section", "learning_curve_figure"],
+                name="summarise_cs_ranking",
+            ),
+        ],
+        tags="cs_ranking",
+        namespace="cs_ranking",
+        prefix_datasets_with_namespace=False,
+    )

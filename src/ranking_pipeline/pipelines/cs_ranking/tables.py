@@ -1,0 +1,227 @@
+"""Between the tables of the catalog and the arrays of the torch room."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from ranking_pipeline.errors import UserError
+from ranking_pipeline.models.assemble import locate
+from ranking_pipeline.panel import Panel, to_cross_sections
+from ranking_pipeline.pipelines.cs_ranking.config import CsRankingConfig
+from ranking_pipeline.splits import Splits
+from ranking_pipeline.storage import TableHandle
+
+if TYPE_CHECKING:
+    from ranking_pipeline.ranking.ranker import Ranker
+
+Matrix = npt.NDArray[np.float64]
+KEY = ["timestamp", "symbol"]
+
+
+def cs_target_table(
+    panel: Panel,
+    labels: TableHandle,
+    target_manifest: pd.DataFrame,
+    security_master: pd.DataFrame,
+    config: CsRankingConfig,
+) -> pd.DataFrame:
+    """Cross-sectional targets, one column per ranked payoff.
+
+    Raises
+    ------
+    UserError
+        When a target is not a forward return of the target manifest.
+    """
+    from ranking_pipeline.ranking.targets import cross_sectional_target
+
+    _require_returns(config.targets, target_manifest)
+    frame = labels.read([*KEY, *config.targets])
+    bars, symbols = locate(panel, frame, "labels")
+    sectors = security_master.set_index("symbol")["sector"].reindex(panel.symbols)
+    for target in config.targets:
+        made = cross_sectional_target(
+            _matrix(panel, frame[target], bars, symbols),
+            config.target_spec(),
+            sectors=pd.factorize(sectors)[0],
+            close=panel.cross_sections("close"),
+        )
+        frame[target] = made[bars, symbols].astype(np.float32)
+    return frame
+
+
+def train_rankers(
+    panel: Panel,
+    cs_targets: TableHandle,
+    labels: TableHandle,
+    splits: Mapping[str, Any],
+    interval: str,
+    config: CsRankingConfig,
+) -> tuple[dict[str, npt.NDArray[Any]], dict[str, Any], pd.DataFrame]:
+    """Train one ranker per target: weights, meta documents, and history."""
+    from tqdm import tqdm
+
+    from ranking_pipeline.ranking import store
+    from ranking_pipeline.ranking.ranker import train_ranker
+
+    spec = config.ranker_spec()
+    weights: dict[str, npt.NDArray[Any]] = {}
+    metas: dict[str, Any] = {}
+    history: list[dict[str, Any]] = []
+    epochs = len(config.targets) * len(spec.seeds) * spec.loop.epochs
+    with tqdm(total=epochs, desc="ranking network", unit="epoch") as bar:
+        for target in config.targets:
+
+            def on_epoch(row: Mapping[str, Any], target: str = target) -> None:
+                history.append({"target": target, **row})
+                bar.set_postfix(ic=f"{row.get('validation_ic', math.nan):.3f}")
+                bar.update()
+
+            arrays = _training_arrays(panel, cs_targets, labels, splits, target)
+            ranker = train_ranker(
+                panel.values,
+                *arrays,
+                spec,
+                device=config.training.device,
+                threads=config.training.threads,
+                on_epoch=on_epoch,
+            )
+            tensors = store.to_tensors(ranker)
+            provenance = store.Provenance(
+                target, config.target.type, interval_minutes(interval)
+            )
+            checksum = sha256(store.weights_file(tensors)).hexdigest()
+            metas[target] = store.model_meta(ranker, provenance, checksum)
+            weights |= {f"{target}/{k}": v.numpy() for k, v in tensors.items()}
+    return weights, metas, pd.DataFrame(history).astype({"best": bool, "seed": int})
+
+
+def score_table(
+    panel: Panel,
+    weights: Mapping[str, npt.NDArray[Any]],
+    metas: Mapping[str, Any],
+    splits: Mapping[str, Any],
+    config: CsRankingConfig,
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Rows of ``models`` and of ``predictions`` for validation and test bars."""
+    from ranking_pipeline.ranking.ranker import score_panel
+    from ranking_pipeline.ranking.store import from_tensors
+
+    first = Splits.from_dict(splits).validation.first_bar
+    cells = panel.tradable.T.copy()
+    cells[:first] = False
+    models, predictions = [], []
+    for target, meta in metas.items():
+        own = {
+            key.removeprefix(f"{target}/"): value
+            for key, value in weights.items()
+            if key.startswith(f"{target}/")
+        }
+        ranker = from_tensors(own, meta)
+        scores = score_panel(ranker, panel.values, cells, config.training.device)
+        row = _model_row(target, ranker, splits)
+        models.append(row)
+        predictions.append(_prediction_rows(panel, scores, target, row["model_id"]))
+    joined = pd.concat(predictions).sort_values([*KEY, "target"], kind="stable")
+    return pd.DataFrame(models), joined.reset_index(drop=True)
+
+
+def interval_minutes(interval: str) -> int:
+    """Minutes of a bar; a daily bar has 1440."""
+    return int(interval[:-1]) * {"m": 1, "h": 60, "d": 1440}[interval[-1]]
+
+
+def _require_returns(targets: list[str], manifest: pd.DataFrame) -> None:
+    returns = set(manifest.loc[manifest["kind"] == "forward_return", "target"])
+    unknown = [target for target in targets if target not in returns]
+    if unknown:
+        raise UserError(
+            f"cs_ranking.targets: {', '.join(unknown)} is not a forward return in "
+            f"data.labels.targets; those are {', '.join(sorted(returns))}."
+        )
+
+
+def _matrix(
+    panel: Panel,
+    values: pd.Series,
+    bars: npt.NDArray[np.intp],
+    symbols: npt.NDArray[np.intp],
+) -> Matrix:
+    shape = (panel.n_bars, panel.n_symbols)
+    return to_cross_sections(values.to_numpy(np.float64), bars, symbols, shape)
+
+
+def _training_arrays(
+    panel: Panel,
+    cs_targets: TableHandle,
+    labels: TableHandle,
+    splits: Mapping[str, Any],
+    target: str,
+) -> tuple[Matrix, Matrix, tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]]:
+    """Targets, payoffs, and the cells of the train and the validation block."""
+    frame = labels.read([*KEY, target, f"{target}__end"])
+    bars, symbols = locate(panel, frame, "labels")
+    ends = frame[f"{target}__end"]
+    known = ends.notna().to_numpy()
+    end_bars = np.full(len(frame), -1)
+    end_bars[known] = panel.bar_positions(
+        ends[known].dt.tz_convert(None).to_numpy("datetime64[ns]")
+    )
+    blocks = Splits.from_dict(splits)
+    masks = []
+    for name in ("train", "validation"):
+        cells = np.zeros((panel.n_bars, panel.n_symbols), dtype=bool)
+        cells[bars, symbols] = blocks.mask(name, bars, end_bars)
+        masks.append(cells)
+    learned = cs_targets.read([target])[target]
+    return (
+        _matrix(panel, learned, bars, symbols),
+        _matrix(panel, frame[target], bars, symbols),
+        (masks[0], masks[1]),
+    )
+
+
+def _model_row(
+    target: str, ranker: Ranker, splits: Mapping[str, Any]
+) -> dict[str, Any]:
+    spec = ranker.spec
+    return {
+        "model_id": f"{spec.network.name}+{spec.loss}:{target}:cs_ranking",
+        "target": target,
+        "family": f"ranking {spec.network.name}",
+        "route": "cs_ranking",
+        "symbol": "",
+        "network": spec.network.name,
+        "loss": spec.loss,
+        "seed": ",".join(map(str, spec.seeds)),
+        "train_first": splits["train"]["first"],
+        "train_last": splits["train"]["last"],
+    }
+
+
+def _prediction_rows(
+    panel: Panel, scores: npt.NDArray[np.float32], target: str, model_id: str
+) -> pd.DataFrame:
+    bars, symbols = np.nonzero(np.isfinite(scores))
+    stamps = pd.DatetimeIndex(panel.timestamps[bars]).tz_localize("UTC")
+    axis = pd.Index(list(panel.symbols), dtype="str")
+    names = pd.Categorical.from_codes(symbols, categories=axis)
+    unknown = np.full(len(bars), np.nan, dtype=np.float32)
+    return pd.DataFrame(
+        {
+            "timestamp": stamps,
+            "symbol": names,
+            "target": pd.Categorical([target]).repeat(len(bars)),
+            "model_id": pd.Categorical([model_id]).repeat(len(bars)),
+            "score": scores[bars, symbols],
+            "prob_short": unknown,
+            "prob_neutral": unknown,
+            "prob_long": unknown,
+        }
+    )

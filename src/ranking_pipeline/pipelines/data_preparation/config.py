@@ -1,0 +1,34 @@
+"""Parameters of data preparation: the section ``data``."""
+
+from pydantic import Field
+
+from ranking_pipeline.bars.config import DataConfig
+from ranking_pipeline.config import Config
+from ranking_pipeline.features.config import FeaturesConfig
+from ranking_pipeline.labels.config import LabelsConfig
+
+
+class SplitsConfig(Config):
+    """Train, validation and locked test, in the order of time."""
+
+    train_share: float = Field(
+        gt=0, lt=1, description="share of the bars to learn from"
+    )
+    validation_share: float = Field(
+        gt=0, lt=1, description="share to choose on; the rest is the locked test"
+    )
+    embargo_bars: int = Field(
+        ge=0, description="bars kept free after a label's end, besides the purge"
+    )
+
+
+class DataPreparationConfig(DataConfig):
+    """Bars in, and what is made of them."""
+
+    bars_per_session: int | None = Field(
+        gt=0,
+        description="bars of a trading day; needed for horizons in days on 5m bars",
+    )
+    features: FeaturesConfig
+    labels: LabelsConfig
+    splits: SplitsConfig

@@ -1,0 +1,83 @@
+"""Nodes of the evaluation."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+
+from ranking_pipeline.evaluation.config import EvaluationConfig
+from ranking_pipeline.storage import PanelHandle, TableHandle
+
+Document = dict[str, Any]
+
+
+def evaluate(
+    panel: PanelHandle,
+    labels: TableHandle,
+    target_manifest: pd.DataFrame,
+    splits: Document,
+    security_master: pd.DataFrame,
+    market_truth: pd.DataFrame,
+    config: EvaluationConfig,
+    *tables: Any,
+) -> tuple[Any, ...]:
+    """Metrics and what is made of them; ``tables`` are models and predictions in turn.
+
+    Models come as frames, predictions as handles.
+    """
+    from ranking_pipeline.evaluation.leaderboard import evaluate as measure
+    from ranking_pipeline.evaluation.model_sections import evaluation_section
+    from ranking_pipeline.evaluation.section import json_safe
+
+    found = measure(
+        predictions=[table.read() for table in tables[1::2]],
+        models=list(tables[::2]),
+        panel=panel.read(),
+        labels=labels.read(),
+        target_manifest=target_manifest,
+        splits=splits,
+        config=config,
+        market_truth=market_truth,
+        sectors=dict(security_master[["symbol", "sector"]].itertuples(index=False)),
+    )
+    return (
+        found.metrics,
+        found.leaderboard,
+        found.baseline_lags,
+        found.ic_by_bar,
+        found.books,
+        found.decile_returns,
+        found.paired,
+        json_safe(found.summary),
+        evaluation_section(found).to_dict(),
+    )
+
+
+def draw_figures(section: Document) -> tuple[Document, Document, Document]:
+    """The section's figures on their own, for kedro-viz and notebooks."""
+    ic, spread, deciles = (figure["figure"] for figure in section["figures"][:3])
+    return ic, spread, deciles
+
+
+def write_report(
+    data_summary: Document,
+    summary: Document,
+    config: EvaluationConfig,
+    evaluation: Document,
+    *sections: Document,
+) -> str:
+    from ranking_pipeline.evaluation.report import render_report
+    from ranking_pipeline.evaluation.report_header import report_header
+    from ranking_pipeline.evaluation.section import Section
+
+    return render_report(
+        report_header(data_summary, summary, config),
+        [Section.from_dict(section) for section in (evaluation, *sections)],
+    )
+
+
+def count_opening(panel: PanelHandle, leaderboard: pd.DataFrame) -> str:
+    """The key under which this opening of the test split is counted: these bars."""
+    del leaderboard  # it was computed from the test split: that is the opening
+    return panel.sha256

@@ -1,0 +1,28 @@
+"""Every section of the parameters and its typed model."""
+
+from __future__ import annotations
+
+from ranking_pipeline.config import Config, RunConfig
+from ranking_pipeline.evaluation.config import EvaluationConfig
+from ranking_pipeline.jobs.config import JobsConfig
+from ranking_pipeline.models.config import ModelTrainingConfig
+from ranking_pipeline.pipelines.cs_ranking.config import CsRankingConfig
+from ranking_pipeline.pipelines.data_preparation.config import DataPreparationConfig
+from ranking_pipeline.routing.config import RoutingConfig
+from ranking_pipeline.selection.config import (
+    FeatureSelectionConfig,
+    TargetRankingConfig,
+)
+
+SECTIONS: dict[str, type[Config]] = {
+    "run": RunConfig,
+    "jobs": JobsConfig,
+    "data": DataPreparationConfig,
+    "target_ranking": TargetRankingConfig,
+    "feature_selection": FeatureSelectionConfig,
+    "routing": RoutingConfig,
+    "model_training": ModelTrainingConfig,
+    "cs_ranking": CsRankingConfig,
+    "raw_sequence": CsRankingConfig,
+    "evaluation": EvaluationConfig,
+}

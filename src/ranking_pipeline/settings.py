@@ -1,0 +1,26 @@
+"""Project settings: soft-merged overlays, and the hooks."""
+
+from ranking_pipeline.hooks import (
+    InputCheck,
+    LineageRecorder,
+    ParameterCheck,
+    RunLock,
+    RunReporter,
+)
+
+# Hooks run last-in-first-out: parameters are checked first, the run is reported last.
+HOOKS = (RunReporter(), LineageRecorder(), RunLock(), InputCheck(), ParameterCheck())
+
+DISABLE_HOOKS_FOR_PLUGINS = ("kedro-telemetry",)
+
+CONFIG_LOADER_ARGS = {
+    "base_env": "base",
+    "default_run_env": "local",
+    # The data parameters are globals too: the catalog's path and the node's parameter
+    # are one value.
+    "config_patterns": {
+        "globals": ["globals.yml", "parameters_data*", "parameters_run*"]
+    },
+    # An overlay holds only what differs.
+    "merge_strategy": {"parameters": "soft", "globals": "soft"},
+}

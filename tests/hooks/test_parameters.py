@@ -1,0 +1,76 @@
+"""ParameterCheck: everything that is wrong, at once, before any work."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pytest
+
+from ranking_pipeline.config import Config
+from ranking_pipeline.hooks.lineage import parameter_digest
+from ranking_pipeline.hooks.parameters import parameter_errors
+
+
+class Inner(Config):
+    n_bars: int
+    share: float
+
+
+class Outer(Config):
+    inner: Inner
+    name: str
+
+
+SECTIONS: dict[str, type[Config]] = {"outer": Outer}
+GOOD: dict[str, Any] = {"outer": {"inner": {"n_bars": 3, "share": 0.5}, "name": "x"}}
+
+
+def broken(path: str, value: Any) -> dict[str, Any]:
+    parameters = copy.deepcopy(GOOD)
+    *parents, last = path.split(".")
+    place = parameters
+    for part in parents:
+        place = place[part]
+    place[last] = value
+    return parameters
+
+
+def test_good_parameters_have_no_errors() -> None:
+    assert parameter_errors(GOOD, SECTIONS) == []
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "key", "words"),
+    [
+        ("outter", {}, "outter", "no such section"),
+        ("outer.inner.n_bar", 3, "outer.inner.n_bar", "unknown key"),
+        ("outer.inner.n_bars", "three", "outer.inner.n_bars", "'three'"),
+        ("outer.name", 3, "outer.name", "valid string"),
+    ],
+)
+def test_each_mistake_names_its_key(
+    path: str, value: Any, key: str, words: str
+) -> None:
+    [(named, problem)] = parameter_errors(broken(path, value), SECTIONS)
+    assert named == key
+    assert words in problem
+
+
+def test_all_mistakes_come_at_once() -> None:
+    parameters = {"outer": {"inner": {"n_bars": "x"}}, "typo": 1}
+    keys = [key for key, _ in parameter_errors(parameters, SECTIONS)]
+    assert keys == ["typo", "outer.inner.n_bars", "outer.inner.share", "outer.name"]
+
+
+def test_a_missing_section_is_an_error() -> None:
+    assert parameter_errors({}, SECTIONS) == [("outer", "the section is missing")]
+
+
+def test_parameters_are_frozen_and_digested_by_value() -> None:
+    first, second = (Outer.model_validate(GOOD["outer"]) for _ in range(2))
+    with pytest.raises(ValueError, match="frozen"):
+        first.name = "y"
+    assert parameter_digest(first) == parameter_digest(second)
+    other = Outer.model_validate(broken("outer.inner.n_bars", 4)["outer"])
+    assert parameter_digest(first) != parameter_digest(other)

@@ -1,0 +1,84 @@
+"""Run the project inside a test: on a private copy of the configuration and data."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from kedro.framework.session import KedroSession
+from kedro.framework.startup import bootstrap_project
+from kedro.io import DataCatalog
+
+PROJECT = Path(__file__).resolve().parents[1]
+
+
+@dataclass(frozen=True)
+class Place:
+    """A private configuration with a data root of its own."""
+
+    folder: Path
+    env: str = "smoke"
+
+    @classmethod
+    def make(cls, folder: Path, env: str = "smoke") -> Place:
+        """Copy the configuration and point it at ``folder``."""
+        shutil.copytree(PROJECT / "conf", folder / "conf")
+        for name in ("base", env):
+            path = folder / "conf" / name / "globals.yml"
+            text = yaml.safe_dump({"data_root": str(folder / "data")})
+            path.write_text(text, encoding="utf-8")
+        return cls(folder, env)
+
+    def copy(self, folder: Path) -> Place:
+        """The same outputs in another place, for a test that changes them."""
+        place = Place.make(folder, self.env)
+        shutil.copytree(self.data, place.data)
+        return place
+
+    @property
+    def conf(self) -> Path:
+        return self.folder / "conf"
+
+    @property
+    def data(self) -> Path:
+        return self.folder / "data"
+
+    def session(self, params: dict[str, Any] | None = None) -> KedroSession:
+        """Open a Kedro session, as the command line does."""
+        bootstrap_project(PROJECT)
+        return KedroSession.create(
+            project_path=PROJECT,
+            env=self.env,
+            conf_source=str(self.conf),
+            runtime_params=params or {},
+        )
+
+    def run(
+        self, *pipelines: str, params: dict[str, Any] | None = None, **options: Any
+    ) -> None:
+        """Run pipelines by name; the whole job without one."""
+        with self.session(params) as session:
+            session.run(pipeline_names=list(pipelines) or None, **options)
+
+    def catalog(self) -> DataCatalog:
+        """The catalog of this place."""
+        with self.session() as session:
+            return session.load_context().catalog
+
+    def load(self, name: str) -> Any:
+        """Load one dataset."""
+        return self.catalog().load(name)
+
+    def manifest(self) -> dict[str, Any]:
+        """The record of the latest run."""
+        path = self.data / "08_reporting" / "run_manifest.json"
+        record: dict[str, Any] = json.loads(path.read_text("utf-8"))
+        return record
+
+    def digests(self) -> dict[str, str]:
+        """Content of every dataset of the latest run, by name."""
+        return {k: v["sha256"] for k, v in self.manifest()["datasets"].items()}

@@ -1,0 +1,326 @@
+"""The whole job on the smoke market: what a user gets, alone, again, and interrupted."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+import pandas as pd
+import pytest
+
+from ranking_pipeline.storage import manifest_path
+from tests.running import PROJECT, Place
+
+BASELINES = {
+    "random",
+    "reversal_1",
+    "reversal_5",
+    "momentum_20",
+    "momentum_250_20",
+    "low_volatility_60",
+}
+STAGES = (
+    "data_preparation",
+    "target_ranking",
+    "feature_selection",
+    "routing",
+    "model_training",
+    "cs_ranking",
+    "evaluation",
+)
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Place:
+    """A place in which the whole job has run once."""
+    place = Place.make(tmp_path_factory.mktemp("whole"))
+    place.run()
+    return place
+
+
+@pytest.fixture
+def copied(finished: Place, tmp_path: Path) -> Place:
+    """The same outputs, for a test that changes them."""
+    return finished.copy(tmp_path)
+
+
+def test_every_stage_ran_and_left_its_outputs(finished: Place) -> None:
+    record = finished.manifest()
+    assert (record["status"], record["skipped_stages"]) == ("finished", [])
+    names = {name for name in finished.catalog().keys() if ":" not in name}
+    lacking = names - set(record["datasets"]) - {"raw_bars", "parameters"}
+    assert lacking == {"test_openings"}
+
+
+def test_no_row_is_lost(finished: Place) -> None:
+    summary = finished.load("data_summary")
+    parts = ("rows_kept", "rows_repaired", "rows_quarantined")
+    assert summary["rows_in"] == sum(summary[part] for part in parts)
+    assert len(finished.load("quarantine")) == summary["rows_quarantined"] > 0
+    assert len(finished.load("bars")) == summary["rows_kept"]
+
+
+def test_the_leaderboard_shows_baselines_costs_and_t_values(finished: Place) -> None:
+    board = finished.load("leaderboard")
+    primary = board[board["target"] == "fwd_ret_1d"]
+    assert set(primary.loc[primary["kind"] == "baseline", "model_id"]) == BASELINES
+    assert {"oracle", "model"} <= set(primary["kind"])
+    assert primary["ic_t"].notna().all()
+    assert (primary["cost_bps_per_bar"] > 0).all()
+    assert primary["chosen"].sum() == 1
+    models = primary[primary["kind"] == "model"]
+    best = models.loc[models["validation_ic"].idxmax(), "model_id"]
+    assert models.loc[models["chosen"], "model_id"].tolist() == [best]
+
+
+def test_training_ran_exactly_the_plan(finished: Place) -> None:
+    plan = finished.load("training_plan")
+    planned = {
+        (job["target"], job["symbol"] or "", family)
+        for job in plan["jobs"]
+        for family in job["families"]
+    }
+    outcomes = finished.load("training_outcomes")
+    assert set(outcomes["status"]) == {"done"}
+    trained = outcomes[["target", "symbol", "family"]].astype(str)
+    assert set(trained.itertuples(index=False, name=None)) == planned
+
+
+def test_predictions_lie_after_the_train_span(finished: Place) -> None:
+    splits = finished.load("splits")
+    first = pd.Timestamp(splits["validation"]["first"])
+    for name in ("predictions", "cs_predictions"):
+        frame = finished.load(name).read()
+        assert frame["timestamp"].min() >= first, name
+        assert np.isfinite(frame["score"]).all(), name
+
+
+def test_the_report_is_one_file_with_all_sections(finished: Place) -> None:
+    report = finished.load("report")
+    for title in (
+        "Leaderboard",
+        "Data",
+        "Target ranking",
+        "Feature selection",
+        "Routing",
+        "Model training",
+        "Cross-sectional ranking",
+    ):
+        assert f">{title}</h2>" in report, title
+    assert "<script src" not in report
+    assert "http://" not in report.split("<main>")[1].split("</main>")[0]
+    assert str(finished.folder) not in report
+
+
+def test_a_second_run_has_the_same_content(finished: Place, tmp_path: Path) -> None:
+    again = Place.make(tmp_path)
+    again.run(params={"jobs": {"engine": "serial"}})
+    assert again.digests() == finished.digests()
+
+
+def test_every_stage_runs_alone_and_changes_nothing(copied: Place) -> None:
+    before = copied.digests()
+    for stage in STAGES:
+        copied.run(stage)
+        now = copied.digests()
+        assert now == {name: before[name] for name in now}, stage
+
+
+def test_the_test_split_is_counted_per_bars(copied: Place) -> None:
+    openings = copied.load("test_openings")
+    assert openings["key"] == copied.digests()["panel"]
+    copied.run("evaluation")
+    assert copied.load("test_openings")["count"] == openings["count"] + 1
+
+
+@pytest.mark.parametrize("name", ["cs_full", "raw_sequence", "train"])
+def test_registered_compositions_end_in_a_report(copied: Place, name: str) -> None:
+    copied.run(name)
+    record = copied.manifest()
+    assert "report" in record["datasets"]
+    assert ("model_training" in record["skipped_stages"]) == (name != "train")
+    assert ("cs_ranking" in record["skipped_stages"]) == (name == "train")
+
+
+def test_nothing_predictable_is_a_finished_run(tmp_path: Path) -> None:
+    place = Place.make(tmp_path)
+    place.run(params={"data": {"market": {"strength": 0.0}}})
+    assert place.load("selected_targets")["status"] == "nothing_predictable"
+    assert place.load("training_plan")["jobs"] == []
+    board = place.load("leaderboard")
+    assert BASELINES <= set(board["model_id"])
+    assert "nothing" in place.load("report").lower()
+
+
+def write_bars(place: Place, path: Path, **changes: Any) -> Path:
+    bars = place.load("bars")
+    frame = bars[["symbol", "timestamp", "open", "high", "low", "close", "volume"]]
+    frame = frame.assign(symbol=frame["symbol"].astype(str))
+    day = frame["timestamp"].dt.tz_localize(None) - pd.Timedelta(days=1)
+    frame.assign(timestamp=day, **changes).to_parquet(path, index=False)
+    return path
+
+
+def test_own_bars_run_by_parameters_alone(finished: Place, tmp_path: Path) -> None:
+    place = Place.make(tmp_path)
+    source = write_bars(finished, tmp_path / "bars.parquet")
+    data = {"source": str(source), "timezone": "America/New_York"}
+    place.run("cs_full", params={"data": data})
+    summary = place.load("data_summary")
+    assert summary["rows_in"] == len(finished.load("bars"))
+    assert "oracle" not in set(place.load("leaderboard")["model_id"])
+    assert str(tmp_path) not in place.load("report")
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        ("wrong path", "not_there.parquet"),
+        ("no time zone", "data.timezone"),
+        ("missing column", "close"),
+    ],
+)
+def test_unusable_bars_stop_the_run_before_any_work(
+    finished: Place, tmp_path: Path, damage: str, words: str
+) -> None:
+    place = Place.make(tmp_path)
+    source = write_bars(finished, tmp_path / "bars.parquet")
+    data = {"source": str(source), "timezone": "America/New_York"}
+    if damage == "wrong path":
+        data["source"] = str(tmp_path / "not_there.parquet")
+    elif damage == "no time zone":
+        del data["timezone"]
+    else:
+        pd.read_parquet(source).drop(columns="close").to_parquet(source)
+    with pytest.raises(click.ClickException, match=words):
+        place.run(params={"data": data})
+    assert not (place.data / "02_intermediate").exists()
+
+
+def test_a_missing_input_is_refused_by_name(finished: Place, tmp_path: Path) -> None:
+    place = Place.make(tmp_path)
+    with pytest.raises(click.ClickException, match="features is missing") as refused:
+        place.run("target_ranking")
+    assert "kedro run --pipelines=data_preparation" in refused.value.message
+
+
+def test_inputs_of_different_runs_are_refused(tmp_path: Path) -> None:
+    place = Place.make(tmp_path)
+    place.run("data_preparation", "target_ranking")
+    place.run("data_preparation", params={"run": {"seed": 8}})
+    with pytest.raises(click.ClickException, match="disagree about panel"):
+        place.run("feature_selection")
+
+
+def test_an_unfinished_output_is_not_taken_for_good(tmp_path: Path) -> None:
+    place = Place.make(tmp_path)
+    place.run("data_preparation")
+    manifest_path(place.data / "04_feature" / "features.parquet").unlink()
+    with pytest.raises(click.ClickException, match="features is missing"):
+        place.run("target_ranking")
+
+
+def test_mistakes_in_parameters_come_at_once(tmp_path: Path) -> None:
+    place = Place.make(tmp_path)
+    wrong = {"evaluation": {"tail_share": 0.9, "typo": 1}, "cs_rankin": {}}
+    with pytest.raises(click.ClickException) as refused:
+        place.run(params=wrong)
+    for key in ("cs_rankin", "evaluation.tail_share", "evaluation.typo"):
+        assert key in refused.value.message
+    assert not place.data.exists()
+
+
+def start(place: Place) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "kedro", "run", "--env=smoke"]
+    return subprocess.Popen(
+        [*command, f"--conf-source={place.conf}"],
+        cwd=PROJECT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+
+
+def kill_when(place: Place, run: subprocess.Popen[bytes], output: str) -> None:
+    deadline = time.monotonic() + 120
+    while not (place.data / output).exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    os.killpg(run.pid, signal.SIGKILL)
+    run.wait()
+
+
+@pytest.mark.parametrize(
+    "moment",
+    [
+        "04_feature/features.parquet",
+        pytest.param("05_model_input/splits.json", marks=pytest.mark.slow),
+        pytest.param("06_models/store", marks=pytest.mark.slow),
+        pytest.param("07_model_output/predictions.parquet", marks=pytest.mark.slow),
+    ],
+)
+def test_a_killed_run_is_repeated_to_the_same_content(
+    finished: Place, tmp_path: Path, moment: str
+) -> None:
+    place = Place.make(tmp_path)
+    kill_when(place, start(place), moment)
+    with pytest.raises(click.ClickException):
+        place.run("evaluation")
+    place.run()
+    assert place.digests() == finished.digests()
+    assert not list(place.data.rglob(".tmp-*"))
+
+
+def test_a_second_run_on_one_data_root_waits_its_turn(tmp_path: Path) -> None:
+    place = Place.make(tmp_path)
+    run = start(place)
+    try:
+        deadline = time.monotonic() + 60
+        while not (place.data / "02_intermediate").exists():
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        with pytest.raises(click.ClickException, match=f"process {run.pid}"):
+            place.run("data_preparation")
+    finally:
+        os.killpg(run.pid, signal.SIGKILL)
+        run.wait()
+
+
+def test_the_run_manifest_ties_everything_together(copied: Place) -> None:
+    copied.run("evaluation")
+    record = copied.manifest()
+    assert record["environment"] == "smoke"
+    assert record["parameters"]["data"]["market"]["n_symbols"] == 24
+    versions = record["datasets"]["leaderboard"]["version"]
+    assert versions == record["run_id"]
+    kept = copied.data / "08_reporting" / "runs" / f"{record['run_id']}.json"
+    assert json.loads(kept.read_text("utf-8")) == record
+
+
+def test_the_notebook_walks_through_a_run(
+    finished: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import nbformat
+    from nbclient import NotebookClient
+
+    monkeypatch.setenv("RANKING_ENV", finished.env)
+    monkeypatch.setenv("RANKING_CONF", str(finished.conf))
+    path = PROJECT / "notebooks" / "01_walk_through.ipynb"
+    notebook = nbformat.read(path, as_version=4)
+    assert not any(cell.get("outputs") for cell in notebook.cells), "strip the outputs"
+    resources = {"metadata": {"path": str(PROJECT)}}
+    NotebookClient(notebook, timeout=120, resources=resources).execute()
+    tables = [
+        output
+        for cell in notebook.cells
+        for output in cell.get("outputs", [])
+        if "text/html" in output.get("data", {})
+    ]
+    assert len(tables) >= 7
