@@ -1,0 +1,31 @@
+"""Command line: ``python -m benchmarks NAME --json FILE [--rounds N]``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from importlib import import_module
+from pathlib import Path
+
+from benchmarks.harness import environment
+
+NAMES = ("main_job", "simulated_market")
+
+
+def main() -> None:
+    """Run one benchmark, print its rows, and write them when asked to."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("name", choices=NAMES)
+    parser.add_argument("--json", type=Path, help="where the rows go")
+    parser.add_argument("--rounds", type=int, default=None, help="rounds or seeds")
+    arguments = parser.parse_args()
+    rows = import_module(f"benchmarks.{arguments.name}").run(arguments.rounds)
+    for row in rows:
+        print("  ".join(f"{key}={value}" for key, value in row.items()))
+    result = {"name": arguments.name, "environment": environment(), "rows": rows}
+    if arguments.json:
+        arguments.json.write_text(json.dumps(result, indent=2), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
