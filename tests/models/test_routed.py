@@ -116,6 +116,14 @@ def test_without_a_pooled_model_the_rest_has_no_opinion() -> None:
     }
 
 
+def test_a_bar_without_any_score_has_no_row() -> None:
+    own = {"A": {(0, "A"): -10.0}, "C": {(1, "C"): 5.0}}  # C is blocked
+    models = [_model(f"ridge:ret:{s}", "symbol_specific", s, 3) for s in own]
+    tables = [_scores(f"ridge:ret:{s}", cells) for s, cells in own.items()]
+    _, predictions = routed(PLAN, pd.DataFrame(models), join_predictions(tables))
+    assert _cells(predictions, "ridge:ret:routed") == {(0, "A"): -10}
+
+
 def test_nothing_routed_adds_nothing() -> None:
     models = pd.DataFrame([_model("lightgbm:ret", "cross_sectional")])
     table = join_predictions([_scores("lightgbm:ret", POOLED)])

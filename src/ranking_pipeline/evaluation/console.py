@@ -36,7 +36,9 @@ def leaderboard_text(leaderboard: pd.DataFrame) -> str:
         f"{target} (test split; order by validation)\n{_block(rows)}"
         for target, rows in leaderboard.groupby("target", sort=False)
     ]
-    legend = "* chosen on validation   · baseline   o oracle of the simulated market"
+    legend = "* chosen on validation   · baseline"
+    if "oracle" in set(leaderboard["kind"]):
+        legend += "   o oracle of the simulated market"
     return "\n\n".join([*blocks, legend]) if blocks else "No row to show."
 
 

@@ -155,16 +155,19 @@ def _commit(project: Path) -> str | None:
 
 
 def closing_words(catalog: DataCatalog) -> str:
-    """The leaderboard as text, how often the test split was opened, and the report."""
+    """What became of the rows, the leaderboard, the openings, and the report's place."""
     from ranking_pipeline.evaluation.console import leaderboard_text
 
-    report = catalog["report"]
+    report, rows = catalog["report"], catalog["data_summary"].load()
     assert isinstance(report, ArtefactDataset)
     openings = catalog["test_openings"].load()
     return "\n".join(
         [
             leaderboard_text(catalog["leaderboard"].load()),
             "",
+            f"Rows: {rows['rows_in']:,} in = {rows['rows_kept']:,} kept + "
+            f"{rows['rows_repaired']:,} repaired + "
+            f"{rows['rows_quarantined']:,} quarantined.",
             f"Test split opened {openings['count']} time(s) on these bars.",
             f"Report: {report.load_path()}",
         ]

@@ -151,7 +151,8 @@ def _stitch(
     table = pooled.merge(own, on=_KEY, how="left", suffixes=("", "_own"))
     route = table["symbol"].map(routes).fillna("").astype("str")
     score = stitch(table["score"], table["score_own"], route, table["timestamp"])
-    table = table[_KEY].assign(score=score)
+    # In a bar without any score there is no median either: no opinion is no row.
+    table = table[_KEY].assign(score=score)[score.notna()]
     return table.assign(**dict.fromkeys(PROBABILITIES, np.float32(np.nan)))
 
 
