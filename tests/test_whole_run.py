@@ -324,3 +324,41 @@ def test_the_notebook_walks_through_a_run(
         if "text/html" in output.get("data", {})
     ]
     assert len(tables) >= 7
+
+
+DECISIONS = (
+    "target_rankings",
+    "target_family_scores",
+    "selected_targets",
+    "leakage_report",
+    "feature_importance",
+    "feature_consensus",
+    "selected_features",
+    "routing_candidates",
+    "routing_plan",
+    "training_plan",
+)
+
+
+def test_decisions_do_not_see_past_the_train_end(
+    finished: Place, tmp_path: Path
+) -> None:
+    """Other bars after the train span: not one decision changes by a byte."""
+    honest = write_bars(finished, tmp_path / "honest.parquet")
+    bars = pd.read_parquet(honest)
+    train_end = pd.Timestamp(finished.load("splits")["train"]["last"])
+    later = bars["timestamp"] >= train_end.tz_localize(None)
+    prices = ["open", "high", "low", "close"]
+    shock = np.random.default_rng(5).uniform(0.5, 2.0, later.sum())
+    bars.loc[later, prices] = bars.loc[later, prices].mul(shock, axis=0)
+    bars.loc[later, "volume"] *= shock
+    bars.to_parquet(tmp_path / "altered.parquet", index=False)
+    digests = []
+    for name in ("honest", "altered"):
+        place = Place.make(tmp_path / name)
+        source = str(tmp_path / f"{name}.parquet")
+        place.run("plan", params={"data": {"source": source, "timezone": "UTC"}})
+        digests.append(place.digests())
+    first, second = digests
+    assert first["features"] != second["features"]
+    assert {n: first[n] for n in DECISIONS} == {n: second[n] for n in DECISIONS}
