@@ -362,3 +362,12 @@ def test_decisions_do_not_see_past_the_train_end(
     first, second = digests
     assert first["features"] != second["features"]
     assert {n: first[n] for n in DECISIONS} == {n: second[n] for n in DECISIONS}
+
+
+def test_the_network_can_be_switched_off(finished: Place, tmp_path: Path) -> None:
+    place = finished.copy(tmp_path)
+    place.run("cs_full", params={"cs_ranking": {"enabled": False}})
+    board = place.load("leaderboard")
+    assert set(board["kind"]) == {"baseline", "oracle"}
+    assert len(place.load("cs_predictions").read()) == 0
+    assert "No ranking network was trained" in place.load("report")

@@ -181,6 +181,11 @@ class CsRankingConfig(Config):
     training: CsTrainingConfig
     metrics: CsMetricsConfig
 
+    @property
+    def ranked_targets(self) -> list[str]:
+        """The targets of this run: none where the network is switched off."""
+        return self.targets if self.enabled else []
+
     def target_spec(self) -> TargetSpec:
         """Give the same as plain arguments of the target."""
         from ranking_pipeline.ranking.targets import TargetSpec

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Mapping
 from hashlib import sha256
@@ -13,6 +14,7 @@ import pandas as pd
 
 from ranking_pipeline.errors import UserError
 from ranking_pipeline.models.assemble import locate
+from ranking_pipeline.models.collect import join_predictions
 from ranking_pipeline.panel import Panel, to_cross_sections
 from ranking_pipeline.pipelines.cs_ranking.config import CsRankingConfig
 from ranking_pipeline.splits import Splits
@@ -23,6 +25,29 @@ if TYPE_CHECKING:
 
 Matrix = npt.NDArray[np.float64]
 KEY = ["timestamp", "symbol"]
+HISTORY_COLUMNS = (
+    "target",
+    "seed",
+    "epoch",
+    "train_loss",
+    "validation_ic",
+    "validation_spread",
+    "learning_rate",
+    "best",
+)
+MODEL_ROW_COLUMNS = (
+    "model_id",
+    "target",
+    "family",
+    "route",
+    "symbol",
+    "network",
+    "loss",
+    "seed",
+    "train_first",
+    "train_last",
+)
+log = logging.getLogger(__name__)
 
 
 def cs_target_table(
@@ -41,11 +66,13 @@ def cs_target_table(
     """
     from ranking_pipeline.ranking.targets import cross_sectional_target
 
-    _require_returns(config.targets, target_manifest)
-    frame = labels.read([*KEY, *config.targets])
+    if not config.enabled:
+        log.info("cs_ranking.enabled is false: no ranking network is trained")
+    _require_returns(config.ranked_targets, target_manifest)
+    frame = labels.read([*KEY, *config.ranked_targets])
     bars, symbols = locate(panel, frame, "labels")
     sectors = security_master.set_index("symbol")["sector"].reindex(panel.symbols)
-    for target in config.targets:
+    for target in config.ranked_targets:
         made = cross_sectional_target(
             _matrix(panel, frame[target], bars, symbols),
             config.target_spec(),
@@ -74,9 +101,9 @@ def train_rankers(
     weights: dict[str, npt.NDArray[Any]] = {}
     metas: dict[str, Any] = {}
     history: list[dict[str, Any]] = []
-    epochs = len(config.targets) * len(spec.seeds) * spec.loop.epochs
+    epochs = len(config.ranked_targets) * len(spec.seeds) * spec.loop.epochs
     with tqdm(total=epochs, desc="ranking network", unit="epoch") as bar:
-        for target in config.targets:
+        for target in config.ranked_targets:
 
             def on_epoch(row: Mapping[str, Any], target: str = target) -> None:
                 history.append({"target": target, **row})
@@ -99,7 +126,8 @@ def train_rankers(
             checksum = sha256(store.weights_file(tensors)).hexdigest()
             metas[target] = store.model_meta(ranker, provenance, checksum)
             weights |= {f"{target}/{k}": v.numpy() for k, v in tensors.items()}
-    return weights, metas, pd.DataFrame(history).astype({"best": bool, "seed": int})
+    frame = pd.DataFrame(history, columns=list(HISTORY_COLUMNS))
+    return weights, metas, frame.astype({"best": bool, "seed": int, "epoch": int})
 
 
 def score_table(
@@ -128,8 +156,8 @@ def score_table(
         row = _model_row(target, ranker, splits)
         models.append(row)
         predictions.append(_prediction_rows(panel, scores, target, row["model_id"]))
-    joined = pd.concat(predictions).sort_values([*KEY, "target"], kind="stable")
-    return pd.DataFrame(models), joined.reset_index(drop=True)
+    rows = pd.DataFrame(models, columns=list(MODEL_ROW_COLUMNS))
+    return rows, join_predictions(predictions)
 
 
 def interval_minutes(interval: str) -> int:
