@@ -82,7 +82,7 @@ def test_every_parameter_input_is_a_typed_section(
     registered: dict[str, Pipeline],
 ) -> None:
     sections = {
-        name.removeprefix("params:")
+        name.removeprefix("params:").split(".")[0]
         for pipeline in registered.values()
         for name in pipeline.datasets()
         if name.startswith("params:")

@@ -61,7 +61,7 @@ def test_damage_is_refused_before_parsing(tmp_path: Path, damage: str) -> None:
         storage.verify_artefact(path)
 
 
-def test_a_rewrite_interrupted_before_its_manifest_does_not_exist(
+def test_a_failing_rewrite_leaves_the_old_artefact_valid(
     tmp_path: Path,
 ) -> None:
     path = tmp_path / "a.txt"
@@ -72,7 +72,23 @@ def test_a_rewrite_interrupted_before_its_manifest_does_not_exist(
 
     with pytest.raises(OSError, match="no space"):
         storage.write_artefact(path, fail)
+    storage.verify_artefact(path)
     assert path.read_text() == "old"
+
+
+def test_new_bytes_without_their_manifest_do_not_exist(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.txt"
+    storage.write_artefact(path, lambda p: p.write_text("old"))
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(storage, "write_json", killed)
+    with pytest.raises(KeyboardInterrupt):
+        storage.write_artefact(path, lambda p: p.write_text("new"))
+    assert path.read_text() == "new"
     assert storage.read_manifest(path) is None
 
 
@@ -168,3 +184,11 @@ def test_json_digest_ignores_the_order_of_keys() -> None:
         {"b": 2, "a": 1}
     )
     assert storage.sha256_json({"a": 1}) != storage.sha256_json({"a": 2})
+
+
+def test_a_sweep_takes_what_killed_writers_left(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / ".tmp-1.parquet").write_text("half")
+    (tmp_path / "a" / "whole.parquet").write_text("whole")
+    assert storage.sweep_temporaries(tmp_path) == 1
+    assert os.listdir(tmp_path / "a") == ["whole.parquet"]

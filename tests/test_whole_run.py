@@ -371,3 +371,43 @@ def test_the_network_can_be_switched_off(finished: Place, tmp_path: Path) -> Non
     assert set(board["kind"]) == {"baseline", "oracle"}
     assert len(place.load("cs_predictions").read()) == 0
     assert "No ranking network was trained" in place.load("report")
+
+
+def test_the_simulated_market_may_be_cut_in_time(tmp_path: Path) -> None:
+    place = Place.make(tmp_path)
+    data = {"first_date": "2019-06-03", "symbols": [f"SIM{i:03d}" for i in range(20)]}
+    place.run("cs_full", params={"data": data})
+    assert "oracle" in set(place.load("leaderboard")["model_id"])
+    truth = place.load("market_truth")
+    assert truth["timestamp"].min() >= pd.Timestamp("2019-06-03", tz="UTC")
+    assert truth["symbol"].nunique() == 20
+
+
+def test_training_parameters_may_change_after_the_plan(copied: Place) -> None:
+    rounds = {"parameters": {"lightgbm": {"n_rounds": 41}}}
+    copied.run("train", params={"model_training": rounds})
+    assert copied.manifest()["status"] == "finished"
+
+
+def test_other_splits_are_never_answered_from_memory(tmp_path: Path) -> None:
+    """In one process, as in a notebook: the train cut follows the splits."""
+    rankings = []
+    for share in (0.7, 0.5):
+        place = Place.make(tmp_path / str(share))
+        splits = {"splits": {"train_share": share}}
+        serial = {"engine": "serial"}
+        place.run(
+            "data_preparation",
+            "target_ranking",
+            params={"data": splits, "jobs": serial},
+        )
+        rankings.append(place.load("target_rankings"))
+    assert rankings[0]["n_bars"].max() > 1.2 * rankings[1]["n_bars"].max()
+
+
+def test_an_overlay_that_the_catalog_does_not_see_is_refused(tmp_path: Path) -> None:
+    place = Place.make(tmp_path)
+    overlay = place.conf / "smoke" / "parameters.yml"
+    overlay.write_text(overlay.read_text() + "data: { source: bars.parquet }\n")
+    with pytest.raises(click.ClickException, match=r"parameters_data\.yml"):
+        place.run("data_preparation")

@@ -8,8 +8,8 @@ from ranking_pipeline.hooks import (
     RunReporter,
 )
 
-# Hooks run last-in-first-out: parameters are checked first, the run is reported last.
-HOOKS = (RunReporter(), LineageRecorder(), RunLock(), InputCheck(), ParameterCheck())
+# Hooks run last-in-first-out: parameters are checked first, the lock is freed last.
+HOOKS = (RunLock(), RunReporter(), LineageRecorder(), InputCheck(), ParameterCheck())
 
 DISABLE_HOOKS_FOR_PLUGINS = ("kedro-telemetry",)
 

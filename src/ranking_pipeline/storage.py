@@ -116,13 +116,13 @@ def write_artefact(
     write
         Called with a temporary path, to which it writes the whole file.
     """
-    # The old manifest would vouch for the new bytes' name: it goes first.
-    manifest_path(path).unlink(missing_ok=True)
     with atomic_write(path) as temporary:
         write(temporary)
         manifest = Manifest(
             sha256_file(temporary), temporary.stat().st_size, producer, ancestors or {}
         )
+        # The old manifest must not stand beside the new bytes: it goes just before them.
+        manifest_path(path).unlink(missing_ok=True)
     write_json(manifest_path(path), asdict(manifest))
     return manifest
 

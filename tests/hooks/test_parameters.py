@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import copy
+import json
 from typing import Any
 
 import pytest
 
 from ranking_pipeline.config import Config
+from ranking_pipeline.hooks.consistency import contradictions
 from ranking_pipeline.hooks.lineage import parameter_digest
 from ranking_pipeline.hooks.parameters import parameter_errors
+from ranking_pipeline.sections import SECTIONS as ALL
 
 
 class Inner(Config):
@@ -74,3 +77,65 @@ def test_parameters_are_frozen_and_digested_by_value() -> None:
     assert parameter_digest(first) == parameter_digest(second)
     other = Outer.model_validate(broken("outer.inner.n_bars", 4)["outer"])
     assert parameter_digest(first) != parameter_digest(other)
+
+
+@pytest.fixture
+def typed(base_parameters: dict[str, Any]) -> dict[str, Any]:
+    """The shipped sections, interpolations replaced."""
+    plain = json.loads(
+        json.dumps(base_parameters, default=str)
+        .replace('"${runtime_params:run.seed, ${globals:run.seed}}"', "7")
+        .replace('"${target_ranking.family_parameters}"', "null")
+        .replace('"${target_ranking.leakage}"', "null")
+    )
+    for name in ("family_parameters", "leakage"):
+        plain["feature_selection"][name] = plain["target_ranking"][name]
+    return {name: model.model_validate(plain[name]) for name, model in ALL.items()}
+
+
+def changed(section: Config, path: str, value: Any) -> Config:
+    values = section.model_dump()
+    place = values
+    *parents, last = path.split(".")
+    for part in parents:
+        place = place[part]
+    place[last] = value
+    return type(section).model_validate(values)
+
+
+def test_the_shipped_sections_do_not_contradict_each_other(
+    typed: dict[str, Any],
+) -> None:
+    assert contradictions(typed, "simulated") == []
+
+
+@pytest.mark.parametrize(
+    ("section", "path", "value", "key"),
+    [
+        ("data", "source", "bars.parquet", "data.source"),
+        ("run", "seed", 8, "run.seed"),
+        ("data", "labels.targets", ["fwd_rat_1d"], "data.labels.targets"),
+        ("data", "features.factors", ["ret_one"], "data.features"),
+        ("evaluation", "primary_target", "fwd_ret_3d", "evaluation.primary_target"),
+        ("cs_ranking", "targets", ["fwd_ret_3d"], "cs_ranking.targets"),
+        ("model_training", "families", ["catbost"], "model_training.parameters"),
+        (
+            "model_training",
+            "parameters.lightgbm.n_roundz",
+            3,
+            "model_training.parameters",
+        ),
+        (
+            "target_ranking",
+            "model_families",
+            ["mlp"],
+            "target_ranking.family_parameters",
+        ),
+    ],
+)
+def test_each_contradiction_names_its_key(
+    typed: dict[str, Any], section: str, path: str, value: Any, key: str
+) -> None:
+    typed[section] = changed(typed[section], path, value)
+    problems = contradictions(typed, "simulated")
+    assert [named for named, _ in problems] == [key]

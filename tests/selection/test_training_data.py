@@ -52,17 +52,6 @@ def test_the_future_changes_nothing() -> None:
     assert chosen[0].selected == chosen[1].selected
 
 
-def test_windows_that_leave_the_span_are_out_even_if_touched_early() -> None:
-    world = signal_world(0.1, n_bars=200)
-    touched = np.ones((200, 40))
-    world = world.with_target("label_h9", touched, 9, "three_class", "triple_barrier")
-    early = world.labels["timestamp"] + pd.Timedelta(days=2)
-    world.labels["label_h9__end"] = early
-    problem = world.data().problem("label_h9", ranking_config())
-    assert problem.samples.bars.max() == world.splits.train.last_bar - 10
-    np.testing.assert_array_equal(problem.samples.label_end, problem.samples.bars + 10)
-
-
 def test_undeclared_feature_column_is_refused() -> None:
     world = signal_world(0.1, n_bars=200)
     stray = replace(world, features=world.features.assign(mfe_h5=1.0))

@@ -144,11 +144,16 @@ def _widen(values: dict[str, npt.NDArray[np.float64]]) -> None:
 
 
 def _adjust(values: dict[str, npt.NDArray[np.float64]], config: ChecksConfig) -> None:
-    """Scale all four prices by one factor, so that returns include dividends."""
+    """Scale all four prices by one factor, so that returns include dividends.
+
+    The factor knows of later dividends and splits. Volume is divided by it, so that the
+    traded value, price times volume, stays what it was on the day.
+    """
     if config.adjust_by_adj_close and "adj_close" in values:
         factor = values["adj_close"] / values["close"]
         for name in PRICES:
             values[name] = values[name] * factor
+        values["volume"] = values["volume"] / factor
 
 
 def _log_flags(

@@ -106,6 +106,14 @@ def empty_truth() -> pd.DataFrame:
     )
 
 
+def restrict_truth(truth: pd.DataFrame, bars: pd.DataFrame) -> pd.DataFrame:
+    """Keep the truth of the bars that passed the checks and were asked for."""
+    key = ["timestamp", "symbol"]
+    kept = pd.MultiIndex.from_frame(bars[key].astype({"symbol": "str"}))
+    own = pd.MultiIndex.from_frame(truth[key].astype({"symbol": "str"}))
+    return truth[own.isin(kept)].reset_index(drop=True)
+
+
 def bar_clock(config: MarketConfig) -> tuple[pd.DatetimeIndex, pd.DatetimeIndex]:
     """Start and end of each bar in UTC: business days, or sessions from 14:30."""
     if config.interval == "1d":

@@ -96,7 +96,12 @@ def _parse_text(stamps: pd.Series, pattern: str | None, where: str) -> pd.Series
     if pattern is not None and "%z" in pattern:
         zoned[:] = True
     aware_ones = bool(zoned.any())
-    parsed = pd.to_datetime(distinct, format=style, errors="coerce", utc=aware_ones)
+    try:
+        parsed = pd.to_datetime(distinct, format=style, errors="coerce", utc=aware_ones)
+    except ValueError as error:
+        raise UserError(
+            f"data.timestamp_format: {pattern!r} is no strptime pattern ({error})."
+        ) from None
     readable = parsed.notna().to_numpy()
     if aware_ones and not zoned[readable].all():
         plain, aware = distinct[~zoned & readable].iloc[0], distinct[zoned].iloc[0]

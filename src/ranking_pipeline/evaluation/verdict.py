@@ -24,6 +24,12 @@ def verdict(facts: Mapping[str, Any]) -> str:
     str
     """
     chosen = facts["chosen"]
+    if chosen is None and facts["n_models"]:
+        return (
+            f"{facts['n_models']} rows were trained, but none could be measured on "
+            "validation: too few symbols a bar. Lower "
+            "evaluation.min_symbols_per_timestamp for a small universe."
+        )
     if chosen is None:
         return (
             f"No model was trained on {facts['primary_target']}, so there is nothing "
@@ -43,7 +49,12 @@ def headline(facts: Mapping[str, Any]) -> str:
     """Give the verdict in a few words, for the top of the report."""
     chosen, paired = facts["chosen"], facts["paired"]
     if chosen is None:
-        return "Nothing predictable: no model was trained"
+        measured = "Models without a measurement: too few symbols a bar"
+        return (
+            measured
+            if facts["n_models"]
+            else "Nothing predictable: no model was trained"
+        )
     if not math.isfinite(_number(chosen["ic_t"])):
         return "Too few test bars to judge"
     skilled, better = _clear(chosen["ic_t"]), _clear(paired["t"])

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
 
 import click
 from kedro.framework.hooks import hook_impl
@@ -20,8 +22,14 @@ class InputCheck:
     """Look at all free inputs of the requested pipeline before its first node."""
 
     @hook_impl
-    def before_pipeline_run(self, pipeline: Pipeline, catalog: DataCatalog) -> None:
+    def before_pipeline_run(
+        self, run_params: dict[str, Any], pipeline: Pipeline, catalog: DataCatalog
+    ) -> None:
         """Raise one error that names every missing or contradictory input."""
+        project = Path(run_params["project_path"])
+        if Path.cwd() != project.resolve():
+            # Relative paths of bars and of the model store would mean another folder.
+            raise click.ClickException(f"Run from the project's folder, {project}.")
         names = sorted(pipeline.inputs())
         problems = _missing(names, catalog) or _disagreements(names, catalog)
         if not problems and "raw_bars" in names:
@@ -70,7 +78,7 @@ def _disagreements(names: Iterable[str], catalog: DataCatalog) -> list[str]:
 def _remedy(subject: str) -> str:
     if not subject.startswith("params:"):
         return _producer(subject)
-    section = subject.removeprefix("params:")
+    section = subject.removeprefix("params:").split(".")[0]
     return {"data": "data_preparation", "run": "__default__"}.get(section, section)
 
 

@@ -15,7 +15,6 @@ from ranking_pipeline.storage import sha256_json
 
 # How a run is executed never changes what it computes, so it is no part of a lineage.
 EXECUTION_SECTIONS = frozenset({"params:jobs"})
-EXECUTION_KEYS = frozenset({"threads"})
 
 
 class LineageRecorder:
@@ -51,12 +50,8 @@ def claims(name: str, catalog: DataCatalog) -> dict[str, str]:
     return {**manifest.ancestors, name: manifest.sha256} if manifest else {}
 
 
-def parameter_digest(section: Config) -> str:
-    """Digest of a parameter section by value, thread counts left out."""
-    return sha256_json(_without_threads(section.model_dump(mode="json")))
-
-
-def _without_threads(value: Any) -> Any:
-    if not isinstance(value, dict):
-        return value
-    return {k: _without_threads(v) for k, v in value.items() if k not in EXECUTION_KEYS}
+def parameter_digest(value: Any) -> str:
+    """Digest of a parameter section, or of one value, by content."""
+    return sha256_json(
+        value.model_dump(mode="json") if isinstance(value, Config) else value
+    )

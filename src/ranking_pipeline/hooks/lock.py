@@ -47,7 +47,9 @@ class RunLock:
         self._stream.truncate(0)
         self._stream.write(f"process {os.getpid()} on {socket.gethostname()}")
         self._stream.flush()
-        sweep_temporaries(self._root)
+        # Other environments have roots below this one: their files are theirs.
+        for layer in self._root.glob("0?_*"):
+            sweep_temporaries(layer)
 
     @hook_impl
     def after_pipeline_run(self) -> None:

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from yaml import YAMLError
 
 from ranking_pipeline.config import Config
+from ranking_pipeline.hooks.consistency import contradictions
 from ranking_pipeline.sections import SECTIONS
 
 
@@ -34,6 +35,10 @@ class ParameterCheck:
             ) from None
         conf = Path(context.config_loader.conf_source)
         errors = parameter_errors(parameters, SECTIONS)
+        if not errors:
+            typed = {k: v.model_validate(parameters[k]) for k, v in SECTIONS.items()}
+            source = str(context.config_loader["catalog"]["raw_bars"]["source"])
+            errors = contradictions(typed, source)
         if errors:
             where = _locations(conf, context.env)
             lines = [f"  {key}: {problem}" for key, problem in errors]

@@ -30,8 +30,8 @@ def lead(values: Array, bars: int) -> Array:
 
 def first_touch(
     bars: Bars, upper: Array, lower: Array, lag: int, horizon: int
-) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.int32]]:
-    """Find which barrier the bars t+lag+1 ... t+lag+horizon touch first, and when.
+) -> npt.NDArray[np.int8]:
+    """Find which barrier the bars t+lag+1 ... t+lag+horizon touch first.
 
     Parameters
     ----------
@@ -43,11 +43,9 @@ def first_touch(
 
     Returns
     -------
-    side : ndarray of int8, shape (S, T)
+    ndarray of int8, shape (S, T)
         1 upper, -1 lower, 0 none. A bar that touches both counts for the barrier nearer
         to its open, 0 when they are equally near.
-    age : ndarray of int32, shape (S, T)
-        Bars from t to the touch; lag + horizon where there is none.
 
     Notes
     -----
@@ -55,7 +53,6 @@ def first_touch(
     A missing bar touches nothing.
     """
     side = np.zeros(upper.shape, dtype=np.int8)
-    age = np.full(upper.shape, lag + horizon, dtype=np.int32)
     for ahead in range(lag + horizon, lag, -1):  # backwards: the earliest touch stays
         up = lead(bars.high, ahead) >= upper
         down = lead(bars.low, ahead) <= lower
@@ -68,5 +65,4 @@ def first_touch(
                 np.abs(opened - lower[both]) - np.abs(upper[both] - opened)
             )
         side[touched] = here[touched]
-        age[touched] = ahead
-    return side, age
+    return side

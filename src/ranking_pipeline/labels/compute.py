@@ -105,16 +105,18 @@ def label_matrix(
     -------
     values : ndarray of float32, shape (S, T), NaN where the label is not known
     ends : ndarray of int32, shape (S, T)
-        Bar at which it is known, -1 where it never is.
+        Bar at which it is known, -1 where it never is: the last one of its window, also
+        where a barrier is touched before. Otherwise the rows at the end of a span that
+        are known in time would be the touched ones only.
     """
     values = np.full(panel.tradable.shape, np.nan, dtype=np.float32)
     ends = np.full(panel.tradable.shape, UNKNOWN, dtype=np.int32)
     now = np.arange(panel.n_bars, dtype=np.int32)
     for chunk, bars in _chunks(panel):
-        label, age = _label(bars, spec, config)
-        known = np.isfinite(label)
-        values[chunk] = label
-        ends[chunk] = np.where(known, now + age, UNKNOWN)
+        values[chunk] = _label(bars, spec, config)
+        known = np.isfinite(values[chunk])
+        window = config.entry_lag_bars + spec.horizon_bars
+        ends[chunk] = np.where(known, now + window, UNKNOWN)
     return values, ends
 
 
@@ -128,24 +130,21 @@ def _chunks(panel: Panel) -> Iterator[tuple[slice, Bars]]:
         yield chunk, Bars(*fields)
 
 
-def _label(
-    bars: Bars, spec: TargetSpec, config: LabelsConfig
-) -> tuple[Array, npt.NDArray[np.int32]]:
+def _label(bars: Bars, spec: TargetSpec, config: LabelsConfig) -> Array:
     lag, horizon = config.entry_lag_bars, spec.horizon_bars
     entry, last = lead(bars.close, lag), lead(bars.close, lag + horizon)
     if spec.kind == "forward_return":
-        age = np.full(entry.shape, lag + horizon, dtype=np.int32)
-        return last / entry - 1.0, age
+        return last / entry - 1.0
     width = _barrier_width(bars.close, spec, config)
     upper, lower = entry * (1.0 + width), entry * (1.0 - width)
     if spec.event == "will_peak":
         lower = np.full_like(lower, -np.inf)
     if spec.event == "will_valley":
         upper = np.full_like(upper, np.inf)
-    side, age = first_touch(bars, upper, lower, lag, horizon)
+    side = first_touch(bars, upper, lower, lag, horizon)
     known = np.isfinite(entry) & np.isfinite(last) & (width > 0)
     label = np.abs(side) if spec.task == "binary" else side
-    return np.where(known, label, np.nan), age
+    return np.where(known, label, np.nan)
 
 
 def _barrier_width(close: Array, spec: TargetSpec, config: LabelsConfig) -> Array:

@@ -153,6 +153,7 @@ def train(jobs: Sequence[TrainingJob], stage: str, how: JobsConfig) -> list[Any]
     """
     from tqdm import tqdm
 
+    ModelStore(Path(how.store)).sweep()
     workers, threads = how.resolved()
     alone = any(job.parameters.get("device", "cpu") != "cpu" for job in jobs)
     ended: dict[str, Outcome] = {}

@@ -11,6 +11,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from ranking_pipeline.errors import UserError
 from ranking_pipeline.learning.channels import (
     ChannelScale,
     build_channels,
@@ -148,7 +149,12 @@ def train_ranker(
     blocks = [
         CrossSections.build(inputs, learned, block, spec.min_symbols) for block in cells
     ]
-    validation = blocks[1] if validation_cells.any() else None
+    if validation_cells.any() and not blocks[1].n_bars:
+        raise UserError(
+            f"cs_ranking: no validation bar has {spec.min_symbols} names with a whole "
+            "window; lower cs_ranking.batching.min_symbols_per_timestamp."
+        )
+    validation = blocks[1] if blocks[1].n_bars else None
     states, history = [], list[HistoryRow]()
     for seed in spec.seeds:
         network = make_network(spec.network, inputs.sample_shape, seed=seed)

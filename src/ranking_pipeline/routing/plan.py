@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 
 from ranking_pipeline.errors import UserError
 from ranking_pipeline.models import registry
-from ranking_pipeline.models.config import ModelTrainingConfig
 from ranking_pipeline.routing.config import RoutingConfig
 from ranking_pipeline.routing.plan_schema import (
     SCHEMA_VERSION,
@@ -31,12 +30,19 @@ POOLED_VIEW = "(pooled)"
 PRIORITIES = {BOTH: 3, "CROSS_SECTIONAL": 2, SYMBOL_SPECIFIC: 2, EXPERIMENTAL: 1}
 
 
+class Families(NamedTuple):
+    """Model families of pooled jobs, and of those of one symbol."""
+
+    families: tuple[str, ...]
+    symbol_families: tuple[str, ...]
+
+
 def build_training_plan(
     routing_plan: Mapping[str, Any],
     candidates: pd.DataFrame,
     features: Mapping[str, Sequence[str]],
     config: RoutingConfig,
-    training: ModelTrainingConfig,
+    training: Families,
 ) -> dict[str, Any]:
     """Turn routes into jobs.
 
@@ -48,8 +54,7 @@ def build_training_plan(
         The table that it was made from.
     features : mapping of target to list of feature names
     config : RoutingConfig
-    training : ModelTrainingConfig
-        Names the families of pooled jobs and of those of one symbol.
+    training : Families
 
     Returns
     -------
@@ -163,7 +168,7 @@ def _jobs_of(
     rows: pd.DataFrame,
     features: tuple[str, ...],
     config: RoutingConfig,
-    training: ModelTrainingConfig,
+    training: Families,
 ) -> list[Job]:
     pooled = records(rows[rows["mode"] == POOLED])[0]
     symbols = {row["symbol"]: row for row in records(rows[rows["mode"] == SYMBOL])}
@@ -220,7 +225,7 @@ def _job(
     reason: str,
     row: Mapping[str, Any],
     features: tuple[str, ...],
-    training: ModelTrainingConfig,
+    training: Families,
 ) -> Job:
     pooled = symbol is None
     families = training.families if pooled else training.symbol_families
@@ -243,7 +248,7 @@ def _job(
 def _metadata(
     routing_plan: Mapping[str, Any],
     config: RoutingConfig,
-    training: ModelTrainingConfig,
+    training: Families,
 ) -> dict[str, Any]:
     digest = hashlib.sha256(config.model_dump_json().encode()).hexdigest()
     return {

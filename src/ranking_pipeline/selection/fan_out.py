@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import lru_cache
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import pandas as pd
@@ -16,7 +15,7 @@ from ranking_pipeline.jobs.outcome import Outcome
 from ranking_pipeline.jobs.run import run_jobs
 from ranking_pipeline.selection.training_data import TrainingData
 from ranking_pipeline.splits import Splits
-from ranking_pipeline.storage import PanelHandle, TableHandle
+from ranking_pipeline.storage import PanelHandle, TableHandle, sha256_json
 
 Found = TypeVar("Found")
 Evidence = Callable[[TrainingData, str, Any], Found]
@@ -25,34 +24,40 @@ Each = Callable[[Evidence[Any], Sequence[str], Config], list[Any]]
 
 @dataclass(frozen=True)
 class StoredData:
-    """Where the tables lie: what travels to a worker instead of them.
-
-    Two are equal when their stored tables have the same content; the manifests and the
-    splits belong to those tables.
-    """
+    """Where the tables lie: what travels to a worker instead of them."""
 
     panel: PanelHandle
     features: TableHandle
-    feature_manifest: pd.DataFrame = field(compare=False)
+    feature_manifest: pd.DataFrame
     labels: TableHandle
-    target_manifest: pd.DataFrame = field(compare=False)
-    splits: Mapping[str, Any] = field(compare=False)
+    target_manifest: pd.DataFrame
+    splits: Mapping[str, Any]
+
+    def content(self) -> str:
+        """Digest of everything that the loaded data depend on."""
+        tables = [h.sha256 for h in (self.panel, self.features, self.labels)]
+        manifests = [
+            frame.to_csv() for frame in (self.feature_manifest, self.target_manifest)
+        ]
+        return sha256_json([*tables, *manifests, self.splits])
 
     def load(self) -> TrainingData:
         """Read the tables, once per process, and cut them at the train span's end."""
-        return _load(self)
+        content = self.content()
+        if content not in _loaded:
+            _loaded.clear()
+            _loaded[content] = TrainingData.cut(
+                self.panel.read(),
+                self.features.read(),
+                self.feature_manifest,
+                self.labels.read(),
+                self.target_manifest,
+                Splits.from_dict(self.splits),
+            )
+        return _loaded[content]
 
 
-@lru_cache(maxsize=1)
-def _load(stored: StoredData) -> TrainingData:
-    return TrainingData.cut(
-        stored.panel.read(),
-        stored.features.read(),
-        stored.feature_manifest,
-        stored.labels.read(),
-        stored.target_manifest,
-        Splits.from_dict(stored.splits),
-    )
+_loaded: dict[str, TrainingData] = {}
 
 
 @dataclass(frozen=True)

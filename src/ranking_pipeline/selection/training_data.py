@@ -169,10 +169,6 @@ class TrainingData:
         ends = np.full(len(frame), -1, dtype=np.intp)
         dated = frame[end].notna().to_numpy()
         ends[dated] = np.searchsorted(axis, nanoseconds(frame.loc[dated, end]))
-        # a barrier that is touched early is known early, but rows whose window leaves
-        # the span would then be the touched ones only
-        row = self.describe(target)
-        ends = np.maximum(ends, bars + int(row["entry_lag_bars"] + row["horizon_bars"]))
         inside = dated & self.splits.mask("train", bars, ends)
         frame.loc[~inside, target] = np.nan
         frame.loc[~inside, end] = pd.NaT

@@ -20,7 +20,11 @@ def check_bars(
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, dict[str, Any], Any, pd.DataFrame]:
     """Bars, quarantine, quality, summary, security master and market truth."""
     from ranking_pipeline.bars.checks import check_bars as check
-    from ranking_pipeline.bars.market import empty_truth, simulate_market
+    from ranking_pipeline.bars.market import (
+        empty_truth,
+        restrict_truth,
+        simulate_market,
+    )
     from ranking_pipeline.bars.readers import Reading, read_bars
     from ranking_pipeline.bars.security_master import build_security_master
 
@@ -32,8 +36,9 @@ def check_bars(
     else:
         raw, reading = read_bars(source.location, data)
         sectors, truth = data.sectors, empty_truth()
-    clean = check(raw, data, reading=reading)
+    clean = check(raw, data, reading=reading, now=pd.Timestamp.now("UTC"))
     master = build_security_master(clean.bars, sectors)
+    truth = restrict_truth(truth, clean.bars)
     return clean.bars, clean.quarantine, clean.quality, clean.summary, master, truth
 
 

@@ -22,9 +22,9 @@ def evaluate(
     config: EvaluationConfig,
     *tables: Any,
 ) -> tuple[Any, ...]:
-    """Metrics and what is made of them; ``tables`` are models and predictions in turn.
+    """The key of this opening of the test split, metrics, and what is made of them.
 
-    Models come as frames, predictions as handles.
+    ``tables`` are models (frames) and predictions (handles) in turn.
     """
     from ranking_pipeline.evaluation.leaderboard import evaluate as measure
     from ranking_pipeline.evaluation.model_sections import evaluation_section
@@ -42,6 +42,7 @@ def evaluate(
         sectors=dict(security_master[["symbol", "sector"]].itertuples(index=False)),
     )
     return (
+        panel.sha256,
         found.metrics,
         found.leaderboard,
         found.baseline_lags,
@@ -75,9 +76,3 @@ def write_report(
         report_header(data_summary, summary, config),
         [Section.from_dict(section) for section in (evaluation, *sections)],
     )
-
-
-def count_opening(panel: PanelHandle, leaderboard: pd.DataFrame) -> str:
-    """The key under which this opening of the test split is counted: these bars."""
-    del leaderboard  # it was computed from the test split: that is the opening
-    return panel.sha256

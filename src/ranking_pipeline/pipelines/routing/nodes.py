@@ -7,7 +7,6 @@ from typing import Any
 import pandas as pd
 
 from ranking_pipeline.jobs.config import JobsConfig
-from ranking_pipeline.models.config import ModelTrainingConfig
 from ranking_pipeline.routing.config import RoutingConfig
 from ranking_pipeline.storage import PanelHandle, TableHandle
 
@@ -56,12 +55,17 @@ def plan_training(
     candidates: pd.DataFrame,
     selected_features: dict[str, list[str]],
     config: RoutingConfig,
-    training: ModelTrainingConfig,
+    families: tuple[str, ...],
+    symbol_families: tuple[str, ...],
 ) -> dict[str, Any]:
-    from ranking_pipeline.routing.plan import build_training_plan
+    from ranking_pipeline.routing.plan import Families, build_training_plan
 
     return build_training_plan(
-        routing_plan, candidates, selected_features, config, training
+        routing_plan,
+        candidates,
+        selected_features,
+        config,
+        Families(tuple(families), tuple(symbol_families)),
     )
 
 
