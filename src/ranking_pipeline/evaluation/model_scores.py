@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from ranking_pipeline.errors import UserError
-from ranking_pipeline.evaluation.baselines import naive_utc
+from ranking_pipeline.models.assemble import locate
 from ranking_pipeline.panel import Panel
 
 PROBABILITIES = ("prob_short", "prob_neutral", "prob_long")
@@ -101,16 +101,6 @@ def model_scores(
         )  # fmt: skip
 
 
-def cell_positions(
-    frame: pd.DataFrame, panel: Panel
-) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
-    """Bar and symbol positions of the rows of a frame keyed (timestamp, symbol)."""
-    bars = panel.bar_positions(naive_utc(frame["timestamp"]))
-    codes, unique = pd.factorize(frame["symbol"])
-    places = panel.symbol_positions(np.asarray(unique, dtype=object))
-    return bars, places[codes]
-
-
 def _catalogue(models: Sequence[pd.DataFrame]) -> pd.DataFrame:
     """Models indexed by model_id, with the leaderboard row to which each belongs."""
     tables = [table for table in models if len(table)]
@@ -141,7 +131,7 @@ def _parts(
         return
     targets, target_names = pd.factorize(frame["target"])
     ids, id_names = pd.factorize(frame["model_id"])
-    bars, symbols = cell_positions(frame, panel)
+    bars, symbols = locate(panel, frame, "predictions")
     score = frame["score"].to_numpy(dtype=np.float32)
     table = frame.reindex(columns=list(PROBABILITIES)).to_numpy(dtype=np.float32)
     pair = targets * len(id_names) + ids

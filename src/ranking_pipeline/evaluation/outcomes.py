@@ -12,7 +12,7 @@ import pandas as pd
 
 from ranking_pipeline.errors import UserError
 from ranking_pipeline.evaluation.baselines import naive_utc, trailing_deviation
-from ranking_pipeline.evaluation.model_scores import cell_positions
+from ranking_pipeline.models.assemble import locate
 from ranking_pipeline.panel import Panel, to_cross_sections
 from ranking_pipeline.splits import Splits
 
@@ -98,7 +98,7 @@ def outcome(
         )
     row = found.iloc[0]
     payoff_name = str(row["payoff"])
-    cells = cell_positions(labels, panel)
+    cells = locate(panel, labels, "labels")
     payoff, payoff_end = _layout(labels, payoff_name, cells, panel)
     label, label_end = _layout(labels, target, cells, panel)
     return Outcome(

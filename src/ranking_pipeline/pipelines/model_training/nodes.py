@@ -17,60 +17,40 @@ Outcomes = list[dict[str, Any]]
 
 
 def train_cpu_jobs(
-    plan: dict[str, Any],
-    panel: PanelHandle,
-    features: TableHandle,
-    labels: TableHandle,
-    target_manifest: pd.DataFrame,
-    splits: dict[str, Any],
-    config: ModelTrainingConfig,
-    jobs: JobsConfig,
+    config: ModelTrainingConfig, jobs: JobsConfig, *planned: Any
 ) -> Outcomes:
-    planned = _expand(
-        plan, panel, features, labels, target_manifest, splits, config, jobs
-    )
-    return _train([job for job in planned if job.stage == "cpu"], "CPU", jobs)
+    """Train the jobs of the CPU; ``planned`` are the plan and the tables it is for."""
+    return _train("CPU", _expand(config, jobs, *planned), jobs)
 
 
 def train_gpu_jobs(
-    plan: dict[str, Any],
-    panel: PanelHandle,
-    features: TableHandle,
-    labels: TableHandle,
-    target_manifest: pd.DataFrame,
-    splits: dict[str, Any],
     config: ModelTrainingConfig,
     jobs: JobsConfig,
     cpu_outcomes: Outcomes,
+    *planned: Any,
 ) -> Outcomes:
-    """Train after the CPU jobs: their outcomes are an input for the order's sake."""
-    planned = _expand(
-        plan, panel, features, labels, target_manifest, splits, config, jobs
-    )
-    return _train([job for job in planned if job.stage == "gpu"], "GPU", jobs)
+    """Train the rest after the CPU jobs: their outcomes are here for the order's sake."""
+    del cpu_outcomes
+    return _train("GPU", _expand(config, jobs, *planned), jobs)
 
 
 def collect_models(
-    plan: dict[str, Any],
-    panel: PanelHandle,
-    features: TableHandle,
-    labels: TableHandle,
-    target_manifest: pd.DataFrame,
-    splits: dict[str, Any],
     config: ModelTrainingConfig,
     jobs: JobsConfig,
     cpu_outcomes: Outcomes,
     gpu_outcomes: Outcomes,
     routing_plan: dict[str, Any],
+    *planned: Any,
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     """Models, predictions (routed ones included) and outcomes."""
     from ranking_pipeline.models.routed import collect_routed
 
-    planned = _expand(
-        plan, panel, features, labels, target_manifest, splits, config, jobs
+    return collect_routed(
+        _expand(config, jobs, *planned),
+        [*cpu_outcomes, *gpu_outcomes],
+        routing_plan,
+        on_error=config.on_error,
     )
-    outcomes = [*cpu_outcomes, *gpu_outcomes]
-    return collect_routed(planned, outcomes, routing_plan, on_error=config.on_error)
 
 
 def summarise_training(outcomes: pd.DataFrame, models: pd.DataFrame) -> dict[str, Any]:
@@ -80,14 +60,14 @@ def summarise_training(outcomes: pd.DataFrame, models: pd.DataFrame) -> dict[str
 
 
 def _expand(
+    config: ModelTrainingConfig,
+    jobs: JobsConfig,
     plan: dict[str, Any],
     panel: PanelHandle,
     features: TableHandle,
     labels: TableHandle,
     target_manifest: pd.DataFrame,
     splits: dict[str, Any],
-    config: ModelTrainingConfig,
-    jobs: JobsConfig,
 ) -> list[TrainingJob]:
     from ranking_pipeline.models.plan import expand_plan
 
@@ -104,7 +84,7 @@ def _expand(
     )
 
 
-def _train(planned: list[TrainingJob], stage: str, jobs: JobsConfig) -> Outcomes:
+def _train(stage: str, planned: list[TrainingJob], jobs: JobsConfig) -> Outcomes:
     from ranking_pipeline.models.training import train
 
-    return train(planned, stage, jobs)
+    return train([job for job in planned if job.stage == stage.lower()], stage, jobs)

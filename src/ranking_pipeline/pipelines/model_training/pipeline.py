@@ -11,9 +11,8 @@ PLANNED = [
     "labels",
     "target_manifest",
     "splits",
-    "params:model_training",
-    "params:jobs",
 ]
+SETTINGS = ["params:model_training", "params:jobs"]
 
 
 def create_pipeline() -> Pipeline:
@@ -22,19 +21,25 @@ def create_pipeline() -> Pipeline:
         [
             node(
                 nodes.train_cpu_jobs,
-                inputs=PLANNED,
+                inputs=[*SETTINGS, *PLANNED],
                 outputs="cpu_outcomes",
                 name="train_cpu_jobs",
             ),
             node(
                 nodes.train_gpu_jobs,
-                inputs=[*PLANNED, "cpu_outcomes"],
+                inputs=[*SETTINGS, "cpu_outcomes", *PLANNED],
                 outputs="gpu_outcomes",
                 name="train_gpu_jobs",
             ),
             node(
                 nodes.collect_models,
-                inputs=[*PLANNED, "cpu_outcomes", "gpu_outcomes", "routing_plan"],
+                inputs=[
+                    *SETTINGS,
+                    "cpu_outcomes",
+                    "gpu_outcomes",
+                    "routing_plan",
+                    *PLANNED,
+                ],
                 outputs=["models", "predictions", "training_outcomes"],
                 name="collect_models",
             ),
