@@ -411,3 +411,15 @@ def test_an_overlay_that_the_catalog_does_not_see_is_refused(tmp_path: Path) -> 
     overlay.write_text(overlay.read_text() + "data: { source: bars.parquet }\n")
     with pytest.raises(click.ClickException, match=r"parameters_data\.yml"):
         place.run("data_preparation")
+
+
+def test_a_device_that_is_not_there_is_told_before_any_work(tmp_path: Path) -> None:
+    import torch
+
+    if torch.cuda.is_available():
+        pytest.skip("this machine has the device")
+    place = Place.make(tmp_path)
+    device = {"training": {"device": "cuda"}}
+    with pytest.raises(click.ClickException, match=r"cs_ranking\.training: .*cuda"):
+        place.run("cs_full", params={"cs_ranking": device})
+    assert not (place.data / "02_intermediate").exists()

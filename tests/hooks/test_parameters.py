@@ -47,7 +47,7 @@ def test_good_parameters_have_no_errors() -> None:
     ("path", "value", "key", "words"),
     [
         ("outter", {}, "outter", "no such section"),
-        ("outer.inner.n_bar", 3, "outer.inner.n_bar", "unknown key"),
+        ("outer.inner.n_bar", 3, "outer.inner.n_bar", "did you mean n_bars?"),
         ("outer.inner.n_bars", "three", "outer.inner.n_bars", "'three'"),
         ("outer.name", 3, "outer.name", "valid string"),
     ],

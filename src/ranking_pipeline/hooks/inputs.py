@@ -34,6 +34,7 @@ class InputCheck:
         problems = _missing(names, catalog) or _disagreements(names, catalog)
         if not problems and "raw_bars" in names:
             problems = _unreadable_bars(catalog)
+        problems = problems or _absent_devices(names, catalog)
         if problems:
             raise click.ClickException("\n".join(problems))
 
@@ -92,4 +93,29 @@ def _unreadable_bars(catalog: DataCatalog) -> list[str]:
         inspect_source(source.location, catalog["params:data"].load())
     except UserError as error:
         return [str(error)]
+    return []
+
+
+def _absent_devices(names: Iterable[str], catalog: DataCatalog) -> list[str]:
+    """What is wrong with the devices that the pipeline's networks ask for."""
+    asked: list[tuple[str, str]] = []
+    for section in {"params:cs_ranking", "params:raw_sequence"} & set(names):
+        device = catalog[section].load().training.device
+        asked.append((f"{section.removeprefix('params:')}.training", device))
+    if "params:model_training" in names:
+        training = catalog["params:model_training"].load()
+        asked += [
+            (f"model_training.parameters.{family}", block.get("device", "cpu"))
+            for family, block in training.parameters.items()
+            if family in training.families
+        ]
+    wanted = sorted({(key, device) for key, device in asked if device == "cuda"})
+    if not wanted:
+        return []
+    from ranking_pipeline.learning.device import resolve_device
+
+    try:
+        resolve_device("cuda")
+    except UserError as error:
+        return [f"{key}: {error}" for key, _ in wanted]
     return []

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -71,13 +72,26 @@ def parameter_errors(
 def _describe(name: str, model: type[Config], detail: Any) -> tuple[str, str]:
     key = ".".join([name, *(str(part) for part in detail["loc"])])
     if detail["type"] == "extra_forbidden":
-        return (
-            key,
-            "unknown key; see docs/configuration.md for the keys of this section",
+        near = get_close_matches(
+            str(detail["loc"][-1]), _fields(model, detail["loc"]), 1
         )
+        hint = f"did you mean {near[0]}? " if near else ""
+        return key, f"unknown key; {hint}See docs/configuration.md for this section"
     if detail["type"] == "missing":
         return key, "missing"
     return key, f"{detail['input']!r}: {detail['msg']}"
+
+
+def _fields(model: type[Config], place: Sequence[Any]) -> list[str]:
+    """Keys that exist where the last part of ``place`` was given."""
+    for part in place[:-1]:
+        inner = (
+            model.model_fields[part].annotation if part in model.model_fields else None
+        )
+        if not (isinstance(inner, type) and issubclass(inner, Config)):
+            return []
+        model = inner
+    return list(model.model_fields)
 
 
 def _locations(conf: Path, env: str | None) -> str:
