@@ -104,8 +104,9 @@ def cs_ranking_section(history: pd.DataFrame, meta: Mapping[str, Any]) -> Sectio
         ("target", "target", "text"), ("seed", "seed", "int"),
         ("epoch", "epoch", "int"), ("train_loss", "train loss", "number"),
         ("validation_ic", "validation IC", "ic"),
-        ("validation_spread", "validation spread", "number"),
+        ("spread_bps", "validation spread, bps", "bps"),
     ]  # fmt: skip
+    best = best.assign(spread_bps=1e4 * best["validation_spread"])
     tables = (table_of(best, "Epochs kept", columns),)
     name = "Cross-sectional ranking"
     return Section("cs_ranking", name, lead, tables, _curves(history))
