@@ -12,6 +12,7 @@ from pydantic import Field
 
 from ranking_pipeline.config import Config
 from ranking_pipeline.models.base import BaseModel, PredictionOutput
+from ranking_pipeline.models.boosting import BoostingConfig
 from ranking_pipeline.models.classes import (
     CLASSES,
     class_output,
@@ -30,22 +31,10 @@ _FILE = "model.txt"
 _OBJECTIVE = {"regression": "l2", "binary": "binary", "three_class": "multiclass"}
 
 
-class LightGBMConfig(Config):
+class LightGBMConfig(BoostingConfig):
     """Parameters of the LightGBM family."""
 
-    n_rounds: int = Field(gt=0, description="boosting rounds at most")
-    learning_rate: float = Field(gt=0, le=1, description="shrinkage of each tree")
     max_leaves: int = Field(gt=1, description="leaves per tree")
-    min_rows_per_leaf: int = Field(
-        gt=0, description="rows per leaf; at most a twentieth of the training rows"
-    )
-    row_share: float = Field(gt=0, le=1, description="share of rows per tree")
-    feature_share: float = Field(gt=0, le=1, description="share of features per tree")
-    l2: float = Field(ge=0, description="penalty on squared leaf values")
-    max_bins: int = Field(gt=1, description="histogram bins per feature")
-    patience_rounds: int = Field(
-        gt=0, description="rounds without a better validation loss before stopping"
-    )
 
 
 @register
