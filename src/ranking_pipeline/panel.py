@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -10,8 +10,10 @@ import numpy.typing as npt
 FloatArray = npt.NDArray[np.floating]
 BoolArray = npt.NDArray[np.bool_]
 IntArray = npt.NDArray[np.signedinteger]
+DateArray = npt.NDArray[np.datetime64]
 
 OHLCV = ("open", "high", "low", "close", "volume")
+NO_SECTOR = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +31,18 @@ class Panel:
     values : ndarray of float32, shape (S, T, F)
         NaN in every field where a symbol has no bar: a gap stays a gap.
     tradable : ndarray of bool, shape (S, T)
-        Where a symbol belongs to the cross-section: it has a bar, and the bar is neither
-        stale nor without volume.
+        Where a symbol belongs to the cross-section: it has a bar, the bar is neither
+        stale nor without volume, and the symbol is a member of the universe that day.
+    trading_dates : ndarray of datetime64[D], shape (T,)
+        Local date of the session to which each bar belongs, never decreasing; by default
+        the UTC date of the instant before the bar ends.
+    session_minutes : ndarray of int32, shape (T,)
+        Whole minutes from the opening of its session to the END of the bar; by default
+        from the end of the first bar of its date.
+    sectors : ndarray of int16, shape (S, T)
+        Position in ``sector_names`` of the sector that a symbol had on that date;
+        -1 (the default) where it is not known.
+    sector_names : tuple of str
     """
 
     symbols: tuple[str, ...]
@@ -38,8 +50,17 @@ class Panel:
     fields: tuple[str, ...]
     values: npt.NDArray[np.float32]
     tradable: BoolArray
+    trading_dates: DateArray = field(default_factory=lambda: np.empty(0, "M8[D]"))
+    session_minutes: npt.NDArray[np.int32] = field(
+        default_factory=lambda: np.empty(0, np.int32)
+    )
+    sectors: npt.NDArray[np.int16] = field(
+        default_factory=lambda: np.empty((0, 0), np.int16)
+    )
+    sector_names: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        self._fill_defaults()
         expected = (len(self.symbols), len(self.timestamps), len(self.fields))
         if self.values.shape != expected or self.tradable.shape != expected[:2]:
             raise ValueError(
@@ -50,6 +71,45 @@ class Panel:
             raise ValueError("symbols must be sorted and unique")
         if np.any(np.diff(self.timestamps.view("i8")) <= 0):
             raise ValueError("timestamps must be strictly increasing")
+        if np.any(np.diff(self.trading_dates.view("i8")) < 0):
+            raise ValueError("trading_dates must not decrease")
+        if len(self.session_minutes) != self.n_bars:
+            raise ValueError(f"session_minutes: {len(self.session_minutes)} values")
+        if self.sectors.shape != self.tradable.shape:
+            raise ValueError(f"sectors have the shape {self.sectors.shape}")
+
+    def _fill_defaults(self) -> None:
+        """Give a panel of bare bars its dates, minutes and unknown sectors."""
+        instants = self.timestamps.astype("M8[ns]") - np.timedelta64(1, "ns")
+        if not len(self.trading_dates):
+            object.__setattr__(self, "trading_dates", instants.astype("M8[D]"))
+        if not len(self.session_minutes):
+            first = np.searchsorted(self.trading_dates, self.trading_dates)
+            since = self.timestamps - self.timestamps[first]
+            minutes = since.astype("m8[m]").astype(np.int32)
+            object.__setattr__(self, "session_minutes", minutes)
+        if not self.sectors.size:
+            unknown = np.full(self.tradable.shape, NO_SECTOR, dtype=np.int16)
+            object.__setattr__(self, "sectors", unknown)
+
+    def cut(self, bars: slice, symbols: slice = slice(None)) -> Panel:
+        """Keep some bars and symbols; views, not copies."""
+        return replace(
+            self,
+            symbols=self.symbols[symbols],
+            timestamps=self.timestamps[bars],
+            values=self.values[symbols, bars],
+            tradable=self.tradable[symbols, bars],
+            trading_dates=self.trading_dates[bars],
+            session_minutes=self.session_minutes[bars],
+            sectors=self.sectors[symbols, bars],
+        )
+
+    @property
+    def session(self) -> npt.NDArray[np.int32]:
+        """Number of each bar's trading date on the axis, 0 for the first, shape (T,)."""
+        opens = np.append(True, self.trading_dates[1:] != self.trading_dates[:-1])
+        return np.asarray(np.cumsum(opens[: self.n_bars]) - 1, dtype=np.int32)
 
     @property
     def n_symbols(self) -> int:

@@ -241,9 +241,13 @@ def write_panel(panel: Panel, path: Path) -> None:
         "values": np.ascontiguousarray(panel.values),
         "tradable": np.ascontiguousarray(panel.tradable),
         "timestamps": panel.timestamps.astype("datetime64[ns]").view("i8"),
+        "trading_dates": panel.trading_dates.astype("datetime64[D]").view("i8"),
+        "session_minutes": np.ascontiguousarray(panel.session_minutes),
+        "sectors": np.ascontiguousarray(panel.sectors),
     }
     # One entry: safetensors writes several in random order, and bytes must repeat.
-    axes = json.dumps({"symbols": panel.symbols, "fields": panel.fields})
+    names = {"symbols": panel.symbols, "fields": panel.fields}
+    axes = json.dumps({**names, "sector_names": panel.sector_names})
     save_file(arrays, path, metadata={"axes": axes})
 
 
@@ -259,6 +263,10 @@ def read_panel(path: Path) -> Panel:
             fields=tuple(axes["fields"]),
             values=stored.get_tensor("values"),
             tradable=stored.get_tensor("tradable"),
+            trading_dates=stored.get_tensor("trading_dates").view("datetime64[D]"),
+            session_minutes=stored.get_tensor("session_minutes"),
+            sectors=stored.get_tensor("sectors"),
+            sector_names=tuple(axes["sector_names"]),
         )
 
 

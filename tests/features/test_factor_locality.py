@@ -33,12 +33,7 @@ def whole(panel: Panel) -> np.ndarray:
 
 
 def _bars(panel: Panel, bars: slice) -> Panel:
-    return dataclasses.replace(
-        panel,
-        timestamps=panel.timestamps[bars],
-        values=panel.values[:, bars],
-        tradable=panel.tradable[:, bars],
-    )
+    return panel.cut(bars)
 
 
 def _same_bits(a: np.ndarray, b: np.ndarray) -> bool:
@@ -122,12 +117,7 @@ def test_one_factor_alone_equals_the_whole_table(
 def test_the_order_of_other_symbols_does_not_enter_own_factors(
     panel: Panel, whole: np.ndarray
 ) -> None:
-    few = dataclasses.replace(
-        panel,
-        symbols=panel.symbols[3:5],
-        values=panel.values[3:5],
-        tradable=panel.tradable[3:5],
-    )
+    few = panel.cut(slice(None), slice(3, 5))
     own = feature_manifest().group.to_numpy() != "cross-section"
     values = compute_features(few, SECTORS[3:5])
     assert _same_bits(values[:, :, own], whole[3:5][:, :, own])

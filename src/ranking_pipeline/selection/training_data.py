@@ -70,13 +70,7 @@ class TrainingData:
         volatile = feature_manifest["group"] == VOLATILITY_GROUP
         _require_listed(features, names)
         last = splits.train.last_bar
-        train = Panel(
-            panel.symbols,
-            panel.timestamps[: last + 1],
-            panel.fields,
-            panel.values[:, : last + 1],
-            panel.tradable[:, : last + 1],
-        )
+        train = panel.cut(slice(last + 1))
         return cls(
             train,
             _until(features, train),
