@@ -5,11 +5,12 @@ from __future__ import annotations
 import argparse
 import json
 from importlib import import_module
+from inspect import signature
 from pathlib import Path
 
 from benchmarks.harness import environment
 
-NAMES = ("main_job", "simulated_market")
+NAMES = ("main_job", "simulated_market", "ingest", "features")
 
 
 def main() -> None:
@@ -18,8 +19,20 @@ def main() -> None:
     parser.add_argument("name", choices=NAMES)
     parser.add_argument("--json", type=Path, help="where the rows go")
     parser.add_argument("--rounds", type=int, default=None, help="rounds or seeds")
+    parser.add_argument("--peer-python", type=Path, help="interpreter of the peer")
+    parser.add_argument("--peer-scripts", type=Path, help="scripts that drive it")
     arguments = parser.parse_args()
-    rows = import_module(f"benchmarks.{arguments.name}").run(arguments.rounds)
+    run = import_module(f"benchmarks.{arguments.name}").run
+    options = {
+        name: getattr(arguments, name)
+        for name in ("peer_python", "peer_scripts")
+        if getattr(arguments, name) is not None
+    }
+    unknown = options.keys() - signature(run).parameters.keys()
+    if unknown:
+        given = ", ".join("--" + name.replace("_", "-") for name in sorted(unknown))
+        parser.error(f"{arguments.name} takes no {given}")
+    rows = run(arguments.rounds, **options)
     for row in rows:
         print("  ".join(f"{key}={value}" for key, value in row.items()))
     result = {"name": arguments.name, "environment": environment(), "rows": rows}

@@ -1,7 +1,8 @@
-"""Blocks and folds: no label of a training row reaches into its test."""
+"""Blocks: no label of an earlier one reaches into a later one."""
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import numpy as np
@@ -10,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ranking_pipeline.errors import UserError
-from ranking_pipeline.splits import NAMES, Splits, make_splits, purged_folds
+from ranking_pipeline.splits import NAMES, Splits, make_splits
 
 
 def _axis(n_bars: int) -> np.ndarray:
@@ -125,50 +126,56 @@ def test_unknown_blocks_are_refused() -> None:
         make_splits(_axis(50), 0.6, 0.2, 1).block("holdout")
 
 
-@settings(max_examples=40, deadline=None)
-@given(
-    seed=st.integers(0, 2**31),
-    n_bars=st.integers(60, 120),
-    n_folds=st.integers(1, 4),
-    embargo=st.integers(0, 3),
-    longest=st.integers(1, 6),
+def test_verify_accepts_what_the_masks_select() -> None:
+    splits = make_splits(_axis(90), 0.6, 0.2, 2)
+    bars, ends = _rows(1, 90, 6)
+    masks = {name: splits.mask(name, bars, ends) for name in NAMES}
+    rows = {name: (bars[mask], ends[mask]) for name, mask in masks.items()}
+    assert splits.verify(_axis(90), rows) is splits
+    assert splits.verify(_axis(90)) is splits
+    assert all(mask.any() for mask in masks.values())
+
+
+@pytest.mark.parametrize(
+    ("name", "bar", "end", "embargo"),
+    [
+        ("train", 57, 60, 0),  # known inside validation
+        ("train", 20, 85, 0),  # known inside the test
+        ("train", 55, 58, 2),  # inside the embargo
+        ("train", 60, 61, 0),  # decided outside
+        ("train", 20, -1, 0),  # never known
+        ("validation", 78, 80, 0),
+        ("validation", 59, 62, 0),
+        ("test", 98, 100, 0),
+    ],
 )
-def test_folds_are_purged_and_walk_forward(
-    seed: int, n_bars: int, n_folds: int, embargo: int, longest: int
+def test_verify_refuses_a_row_of_another_block(
+    name: str, bar: int, end: int, embargo: int
 ) -> None:
-    bars, ends = _rows(seed, n_bars, longest)
-    order = np.random.default_rng(seed).permutation(len(bars))
-    bars, ends = bars[order], ends[order]
-    folds = purged_folds(bars, ends, n_folds, embargo)
-    assert len(folds) == n_folds
-    tested = np.concatenate([test for _, test in folds])
-    assert len(np.unique(tested)) == len(tested)
-    assert bars[tested].max() == bars.max()
-    for train, test in folds:
-        first = bars[test].min()
-        trained = set(train.tolist())
-        for i in range(len(bars)):
-            usable = bars[i] < first and 0 <= ends[i] and ends[i] + embargo < first
-            assert (i in trained) == usable
-        for i in train:
-            for j in test:
-                assert ends[i] < bars[j]
-    sizes = [len(np.unique(bars[test])) for _, test in folds]
-    assert max(sizes) - min(sizes) <= 1
+    splits = make_splits(_axis(100), 0.6, 0.2, embargo)
+    rows = (np.array([splits.block(name).first_bar, bar]), np.array([62, end]))
+    rows[1][0] = rows[0][0] + 1
+    with pytest.raises(
+        UserError, match=f"1 of 2 rows do not belong to {name}"
+    ) as raised:
+        splits.verify(_axis(100), {name: rows})
+    assert f"decided at bar {bar}" in str(raised.value)
 
 
-def test_folds_count_bars_and_not_rows() -> None:
-    bars = np.r_[np.zeros(1000, int), np.arange(1, 30)]
-    folds = purged_folds(bars, bars + 1, 2, 0)
-    assert [bars[test].min() for _, test in folds] == [10, 20]
-    assert [bars[train].max() for train, _ in folds] == [8, 18]
-
-
-def test_impossible_folds() -> None:
-    bars = np.arange(10)
-    with pytest.raises(UserError, match="there are 10 bars"):
-        purged_folds(bars, bars + 1, 5, 0)
-    with pytest.raises(UserError, match="0 folds"):
-        purged_folds(bars, bars + 1, 0, 0)
-    with pytest.raises(UserError, match="no label of fold 1 of 2"):
-        purged_folds(bars, bars + 6, 2, 0)
+def test_verify_refuses_splits_that_were_tampered_with() -> None:
+    axis = _axis(50)
+    splits = make_splits(axis, 0.6, 0.2, 1)
+    with pytest.raises(UserError, match="another time axis"):
+        splits.verify(axis + np.timedelta64(1, "D"))
+    train = dataclasses.replace(splits.train, last="2020-02-01T00:00:00+00:00")
+    with pytest.raises(UserError, match="train is said to span"):
+        dataclasses.replace(splits, train=train).verify(axis)
+    train = dataclasses.replace(splits.train, last_bar=splits.train.last_bar + 1)
+    with pytest.raises(UserError, match="without a gap"):
+        dataclasses.replace(splits, train=train).verify(axis)
+    with pytest.raises(UserError, match="embargo negative"):
+        dataclasses.replace(splits, embargo_bars=-1).verify(axis)
+    stored = splits.to_dict()
+    stored["train"]["last_bar"] = "29"
+    with pytest.raises(UserError, match="not a table of splits"):
+        Splits.from_dict(stored)

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,18 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from ranking_pipeline.datasets import ArtefactDataset
+from ranking_pipeline.features.factors import FACTORS
 from ranking_pipeline.storage import manifest_path
 from tests.running import PROJECT, Place
 
+# The full audit at a size for tests.
+LITTLE = {
+    "audit": {
+        "ingest_cuts": 2,
+        "full": {"every_bar": False, "modes_at_a_cut": 2, "warm_up_cuts": 2},
+    }
+}
 BASELINES = {
     "random",
     "reversal_1",
@@ -55,9 +65,10 @@ def copied(finished: Place, tmp_path: Path) -> Place:
 def test_every_stage_ran_and_left_its_outputs(finished: Place) -> None:
     record = finished.manifest()
     assert (record["status"], record["skipped_stages"]) == ("finished", [])
-    names = {name for name in finished.catalog().keys() if ":" not in name}
-    lacking = names - set(record["datasets"]) - {"raw_bars", "parameters"}
-    assert lacking == {"test_openings"}
+    catalog = finished.catalog()
+    kept = {n for n in catalog.keys() if isinstance(catalog[n], ArtefactDataset)}
+    lacking = kept - set(record["datasets"])
+    assert lacking == set()
 
 
 def test_no_row_is_lost(finished: Place) -> None:
@@ -65,7 +76,7 @@ def test_no_row_is_lost(finished: Place) -> None:
     parts = ("rows_kept", "rows_repaired", "rows_quarantined")
     assert summary["rows_in"] == sum(summary[part] for part in parts)
     assert len(finished.load("quarantine")) == summary["rows_quarantined"] > 0
-    assert len(finished.load("bars")) == summary["rows_kept"]
+    assert len(finished.load("bars").read()) == summary["rows_kept"]
 
 
 def test_the_leaderboard_shows_baselines_costs_and_t_values(finished: Place) -> None:
@@ -113,6 +124,7 @@ def test_the_report_is_one_file_with_all_sections(finished: Place) -> None:
         "Routing",
         "Model training",
         "Cross-sectional ranking",
+        "No look-ahead",
     ):
         assert f">{title}</h2>" in report, title
     assert "<script src" not in report
@@ -161,8 +173,10 @@ def test_nothing_predictable_is_a_finished_run(tmp_path: Path) -> None:
 
 
 def write_bars(place: Place, path: Path, **changes: Any) -> Path:
-    bars = place.load("bars")
+    bars = place.load("bars").read()
     frame = bars[["symbol", "timestamp", "open", "high", "low", "close", "volume"]]
+    # In float64, as vendors deliver and pandas computes.
+    frame = frame.astype(dict.fromkeys(frame.columns[2:], "float64"))
     frame = frame.assign(symbol=frame["symbol"].astype(str))
     day = frame["timestamp"].dt.tz_localize(None) - pd.Timedelta(days=1)
     frame.assign(timestamp=day, **changes).to_parquet(path, index=False)
@@ -175,7 +189,7 @@ def test_own_bars_run_by_parameters_alone(finished: Place, tmp_path: Path) -> No
     data = {"source": str(source), "timezone": "America/New_York"}
     place.run("cs_full", params={"data": data})
     summary = place.load("data_summary")
-    assert summary["rows_in"] == len(finished.load("bars"))
+    assert summary["rows_in"] == len(finished.load("bars").read())
     assert "oracle" not in set(place.load("leaderboard")["model_id"])
     assert str(tmp_path) not in place.load("report")
 
@@ -357,11 +371,54 @@ def test_decisions_do_not_see_past_the_train_end(
     for name in ("honest", "altered"):
         place = Place.make(tmp_path / name)
         source = str(tmp_path / f"{name}.parquet")
-        place.run("plan", params={"data": {"source": source, "timezone": "UTC"}})
+        data: dict[str, Any] = {"source": source, "timezone": "UTC"}
+        # The shocks look like splits.
+        data["defects"] = {"max_split_share": 1.0}
+        place.run("plan", params={"data": data})
         digests.append(place.digests())
     first, second = digests
     assert first["features"] != second["features"]
     assert {n: first[n] for n in DECISIONS} == {n: second[n] for n in DECISIONS}
+
+
+def test_every_run_proves_that_nothing_looks_ahead(finished: Place) -> None:
+    report = finished.load("lookahead_report")
+    planted = report[report["check"] == "planted look-ahead"]
+    assert len(planted) >= 10
+    assert set(planted["verdict"]) == {"caught"}
+    rest = report.drop(planted.index)
+    assert set(rest["verdict"]) <= {"clean", "not covered"}
+    assert (rest["different"] == 0).all()
+    assert rest.loc[rest["unit"] == "cells", "compared"].sum() > 1_000_000
+
+
+def test_a_factor_that_looks_ahead_stops_the_run(
+    finished: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    honest = FACTORS["ret_1"]
+    leaking = replace(
+        honest, compute=lambda bars: np.roll(honest.compute(bars), -1, axis=-1)
+    )
+    monkeypatch.setitem(FACTORS, "ret_1", leaking)
+    place = Place.make(tmp_path)
+    few = {"factors": ["ret_1", "ret_5", "vol_20"]}
+    with pytest.raises(click.ClickException, match="ret_1"):
+        place.run("cs_full", "audit", params={"data": {"features": few}, **LITTLE})
+    report = place.load("lookahead_report")
+    assert "looks ahead" in set(report["verdict"])
+
+
+def test_the_full_audit_runs_all_stages_on_other_futures(copied: Place) -> None:
+    copied.run("audit", params=LITTLE)
+    report = copied.load("lookahead_report").set_index("check")
+    for claim in (
+        "bars ignore later bars",
+        "decisions ignore what follows the train span",
+        "models ignore what follows the validation span",
+        "features, labels and scores ignore later bars",
+    ):
+        assert report.loc[claim, "verdict"] == "clean", claim
+        assert report.loc[claim, "compared"] > 5, claim
 
 
 def test_the_network_can_be_switched_off(finished: Place, tmp_path: Path) -> None:

@@ -1,6 +1,16 @@
 """The base of every typed parameter model: frozen, and closed to unknown keys."""
 
-from pydantic import BaseModel, ConfigDict, Field
+from collections.abc import Mapping
+from typing import Any, get_origin
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+
+def split_list(value: Any) -> Any:
+    """Read ``'A;B'``, a list as the command line writes it; all else stays as it is."""
+    if not isinstance(value, str):
+        return value
+    return [part.strip() for part in value.split(";") if part.strip()]
 
 
 class Config(BaseModel):
@@ -11,6 +21,21 @@ class Config(BaseModel):
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_lists(cls, values: Any) -> Any:
+        if not isinstance(values, Mapping):
+            return values
+        lists = {
+            name
+            for name, field in cls.model_fields.items()
+            if get_origin(field.annotation) in (list, tuple)
+        }
+        return {
+            name: split_list(value) if name in lists else value
+            for name, value in values.items()
+        }
 
 
 class RunConfig(Config):

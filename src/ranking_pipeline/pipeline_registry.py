@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from kedro.pipeline import Pipeline
 
 from ranking_pipeline.pipelines import (
+    audit,
     cs_ranking,
     data_preparation,
     evaluation,
@@ -23,6 +24,7 @@ STAGES = {
     "routing": routing.create_pipeline,
     "model_training": model_training.create_pipeline,
     "cs_ranking": cs_ranking.create_pipeline,
+    "audit": audit.create_pipeline,
 }
 PLAN = ("data_preparation", "target_ranking", "feature_selection", "routing")
 TRAIN = ("model_training",)
@@ -34,7 +36,8 @@ def register_pipelines() -> dict[str, Pipeline]:
 
     Besides the single stages: ``plan`` (bars to the training plan), ``train`` (a saved
     plan to the report), ``cs_full`` (bars to the ranking network's report) and
-    ``raw_sequence`` (the same with a pointwise loss).
+    ``raw_sequence`` (the same with a pointwise loss). ``audit`` is the full one; the
+    whole job has a quick one.
     """
     everything = Pipeline(
         [*(make() for make in STAGES.values()), evaluation.create_pipeline()]
@@ -46,6 +49,7 @@ def register_pipelines() -> dict[str, Pipeline]:
     return {
         "__default__": everything,
         **{name: make() for name, make in STAGES.items()},
+        "audit": audit.create_pipeline(full=True),
         "evaluation": evaluation.create_pipeline(),
         "plan": _joined(PLAN),
         "train": Pipeline([_joined(TRAIN), evaluation.create_pipeline(PLAN + TRAIN)]),

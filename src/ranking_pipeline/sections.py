@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from ranking_pipeline.config import Config, RunConfig
+from ranking_pipeline.data_config import DataPreparationConfig
 from ranking_pipeline.evaluation.config import EvaluationConfig
 from ranking_pipeline.jobs.config import JobsConfig
 from ranking_pipeline.models.config import ModelTrainingConfig
+from ranking_pipeline.pipelines.audit.config import LookaheadConfig
 from ranking_pipeline.pipelines.cs_ranking.config import CsRankingConfig
-from ranking_pipeline.pipelines.data_preparation.config import DataPreparationConfig
 from ranking_pipeline.routing.config import RoutingConfig
 from ranking_pipeline.selection.config import (
     FeatureSelectionConfig,
@@ -15,6 +16,7 @@ from ranking_pipeline.selection.config import (
 )
 
 SECTIONS: dict[str, type[Config]] = {
+    "audit": LookaheadConfig,
     "run": RunConfig,
     "jobs": JobsConfig,
     "data": DataPreparationConfig,

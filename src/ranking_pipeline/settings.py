@@ -4,12 +4,20 @@ from ranking_pipeline.hooks import (
     InputCheck,
     LineageRecorder,
     ParameterCheck,
+    RecipeKeeper,
     RunLock,
     RunReporter,
 )
 
 # Hooks run last-in-first-out: parameters are checked first, the lock is freed last.
-HOOKS = (RunLock(), RunReporter(), LineageRecorder(), InputCheck(), ParameterCheck())
+HOOKS = (
+    RunLock(),
+    RunReporter(),
+    LineageRecorder(),
+    InputCheck(),
+    RecipeKeeper(),
+    ParameterCheck(),
+)
 
 DISABLE_HOOKS_FOR_PLUGINS = ("kedro-telemetry",)
 

@@ -1,4 +1,4 @@
-"""Train, validation and test blocks, and folds inside them, purged by label end."""
+"""Train, validation and locked test: three blocks of bars, purged by label end."""
 
 from __future__ import annotations
 
@@ -6,19 +6,38 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
 from ranking_pipeline.errors import UserError
+from ranking_pipeline.folds import (
+    MIN_BLOCK_BARS,
+    BoolArray,
+    CombinatorialPurged,
+    PurgedWalkForward,
+    Rows,
+    combinatorial_folds,
+    purged_folds,
+)
+
+__all__ = [
+    "NAMES",
+    "Block",
+    "CombinatorialPurged",
+    "PurgedWalkForward",
+    "Rows",
+    "Splits",
+    "combinatorial_folds",
+    "make_splits",
+    "purged_folds",
+]
 
 NAMES = ("train", "validation", "test")
-MIN_BLOCK_BARS = 2
 
-BoolArray = npt.NDArray[np.bool_]
-Rows = npt.NDArray[np.intp]
+BarsAndEnds = tuple[npt.NDArray[Any], npt.NDArray[Any]]
 
 
 @dataclass(frozen=True)
@@ -86,6 +105,77 @@ class Splits:
         known = (label_end >= 0) & (label_end + spare <= block.last_bar)
         return np.asarray(self.inside(name, bars) & known)
 
+    def verify(
+        self,
+        timestamps: npt.NDArray[np.datetime64],
+        rows: Mapping[str, BarsAndEnds] | None = None,
+    ) -> Self:
+        """Check that the splits belong to a panel, and that no row crosses a block.
+
+        Cheap enough for every place that reads the splits.
+
+        Parameters
+        ----------
+        timestamps : ndarray of datetime64, shape (T,)
+            Time axis of the panel.
+        rows : mapping of str to (bars, label_end), optional
+            The rows about to be used as each block, as for :meth:`mask`.
+
+        Returns
+        -------
+        Splits
+            Itself.
+
+        Raises
+        ------
+        UserError
+            When the blocks leave a gap or overlap, were made for another time axis or
+            name other bars of it, or a row is decided outside its block or has a label
+            that is not known inside it, ``embargo_bars`` before the next one begins.
+        """
+        self._require_contiguous()
+        self.check(timestamps)
+        for name in NAMES:
+            self._require_stamps(name, timestamps)
+        for name, (bars, label_end) in (rows or {}).items():
+            self._require_inside(name, np.asarray(bars), np.asarray(label_end))
+        return self
+
+    def _require_contiguous(self) -> None:
+        firsts = [self.block(name).first_bar for name in NAMES] + [self.n_bars]
+        lasts = [-1] + [self.block(name).last_bar for name in NAMES]
+        if any(first != last + 1 for first, last in zip(firsts, lasts, strict=True)):
+            raise UserError("splits: the blocks do not cover the bars without a gap")
+        if any(a >= b for a, b in pairwise(firsts)) or self.embargo_bars < 0:
+            raise UserError(
+                "splits: a block is empty or the embargo negative; run data_preparation "
+                "again"
+            )
+
+    def _require_stamps(
+        self, name: str, timestamps: npt.NDArray[np.datetime64]
+    ) -> None:
+        block = self.block(name)
+        found = _iso(timestamps[block.first_bar]), _iso(timestamps[block.last_bar])
+        if found != (block.first, block.last):
+            raise UserError(
+                f"splits: {name} is said to span {block.first} to {block.last}, but its "
+                f"bars span {found[0]} to {found[1]}; run data_preparation again"
+            )
+
+    def _require_inside(
+        self, name: str, bars: npt.NDArray[Any], label_end: npt.NDArray[Any]
+    ) -> None:
+        wrong = np.flatnonzero(~self.mask(name, bars, label_end))
+        if len(wrong):
+            block, row = self.block(name), wrong[0]
+            raise UserError(
+                f"splits: {len(wrong)} of {len(bars)} rows do not belong to {name}, "
+                f"bars {block.first_bar} to {block.last_bar} with an embargo of "
+                f"{self.embargo_bars}: the first is decided at bar {bars[row]} and its "
+                f"label known at bar {label_end[row]}. Select rows with Splits.mask"
+            )
+
     def check(self, timestamps: npt.NDArray[np.datetime64]) -> None:
         """Refuse another time axis than the one the splits were made for.
 
@@ -121,14 +211,11 @@ class Splits:
         try:
             blocks = {name: Block(**values[name]) for name in NAMES}
             splits = cls(**{**values, **blocks})
+            splits._require_contiguous()
         except (KeyError, TypeError) as error:
             raise UserError(
                 f"splits: not a table of splits ({error}); run data_preparation again"
             ) from error
-        firsts = [splits.block(name).first_bar for name in NAMES] + [splits.n_bars]
-        lasts = [-1] + [splits.block(name).last_bar for name in NAMES]
-        if any(first != last + 1 for first, last in zip(firsts, lasts, strict=True)):
-            raise UserError("splits: the blocks do not cover the bars without a gap")
         return splits
 
 
@@ -193,52 +280,3 @@ def _iso(timestamp: np.datetime64) -> str:
 def _digest(timestamps: npt.NDArray[np.datetime64]) -> str:
     nanoseconds = timestamps.astype("datetime64[ns]").astype("<i8")
     return hashlib.sha256(nanoseconds.tobytes()).hexdigest()
-
-
-def purged_folds(
-    bars: npt.NDArray[Any],
-    label_end: npt.NDArray[Any],
-    n_folds: int,
-    embargo_bars: int,
-) -> list[tuple[Rows, Rows]]:
-    """Make expanding walk-forward folds over unique bars, purged by label end.
-
-    Parameters
-    ----------
-    bars, label_end : ndarray of int, shape (n,)
-        In any order; a label_end of -1 (never known) is not trained on.
-    n_folds : int
-        The unique bars are cut into ``n_folds`` + 1 blocks of nearly equal length; fold
-        k tests block k + 1.
-    embargo_bars : int
-
-    Returns
-    -------
-    list of (train_rows, test_rows)
-        Positions of rows. A fold trains on the rows of earlier bars whose
-        label_end + embargo lies before the first test bar.
-
-    Raises
-    ------
-    UserError
-        When there are too few bars, or purging leaves a fold nothing to train on.
-    """
-    unique = np.unique(bars)
-    if n_folds < 1 or len(unique) < MIN_BLOCK_BARS * (n_folds + 1):
-        raise UserError(
-            f"folds: {n_folds} folds need at least {MIN_BLOCK_BARS} bars in each of "
-            f"{n_folds + 1} blocks; there are {len(unique)} bars. Use fewer folds"
-        )
-    folds = []
-    for number, block in enumerate(np.array_split(unique, n_folds + 1)[1:], start=1):
-        known = (label_end >= 0) & (label_end + embargo_bars < block[0])
-        train = np.flatnonzero((bars < block[0]) & known)
-        if not len(train):
-            raise UserError(
-                f"folds: no label of fold {number} of {n_folds} is known "
-                f"{embargo_bars} bars before its test begins. Use fewer folds, a "
-                "shorter horizon or embargo, or more bars"
-            )
-        test = np.flatnonzero((bars >= block[0]) & (bars <= block[-1]))
-        folds.append((train, test))
-    return folds

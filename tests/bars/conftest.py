@@ -7,12 +7,41 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import pytest
 
 from ranking_pipeline.bars.config import ChecksConfig, MarketConfig
 
+Array = npt.NDArray[np.float64]
+
+DEFECTS: dict[str, Any] = {
+    "unknown_columns": "keep_aside",
+    "unreadable_files": "skip",
+    "empty_files": "skip",
+    "text_numbers": "cast",
+    "precision_loss": "flag",
+    "unsorted_rows": "sort",
+    "missing_prices": "quarantine",
+    "gaps": "keep",
+    "max_fill_bars": 3,
+    "zero_volume": "keep",
+    "price_range": "quarantine",
+    "price_range_tolerance": 1e-6,
+    "conflicts": "quarantine",
+    "future_bars": "quarantine",
+    "weekends": "quarantine",
+    "stale_runs": "not_tradable",
+    "stale_run_bars": 5,
+    "outliers": "flag",
+    "outlier_sigmas": 20.0,
+    "split_table": None,
+    "max_split_share": 1.0,
+    "survivorship": "warn",
+    "survivorship_share": 0.9,
+}
 CHECKS: dict[str, Any] = {
+    "layout": "auto",
     "interval": "1d",
     "bar_stamp": "start",
     "timezone": "America/New_York",
@@ -23,13 +52,9 @@ CHECKS: dict[str, Any] = {
     "first_date": None,
     "last_date": None,
     "adjust_by_adj_close": True,
-    "range_rule": "quarantine",
-    "range_tolerance": 1e-6,
-    "conflict_rule": "quarantine",
-    "weekend_rule": "quarantine",
-    "stale_run_bars": 5,
-    "outlier_sigmas": 20.0,
-    "survivorship_warning_share": 0.9,
+    "calendar": None,
+    "session": "regular",
+    "defects": DEFECTS,
     "max_quarantined_share": 0.5,
     "max_quarantined_share_of_symbol": 0.5,
 }
@@ -39,6 +64,7 @@ MARKET: dict[str, Any] = {
     "n_bars": 1250,
     "interval": "1d",
     "bars_per_session": 78,
+    "calendar": None,
     "start_date": "2019-01-02",
     "strength": 0.14,
     "reversed_symbols": 8,
@@ -53,8 +79,13 @@ MARKET: dict[str, Any] = {
 
 @pytest.fixture
 def checks() -> Callable[..., ChecksConfig]:
-    """Parameters of the checks, with changes."""
-    return lambda **changes: ChecksConfig(**(CHECKS | changes))
+    """Parameters of the checks, with changes; rules of defects by their own names."""
+
+    def make(**changes: Any) -> ChecksConfig:
+        rules = {name: changes.pop(name) for name in [*changes] if name in DEFECTS}
+        return ChecksConfig(**(CHECKS | {"defects": DEFECTS | rules} | changes))
+
+    return make
 
 
 @pytest.fixture(scope="session")
@@ -71,16 +102,16 @@ def good() -> Callable[..., pd.DataFrame]:
         rng = np.random.default_rng(0)
         parts = []
         for symbol in symbols:
-            close = 100 * np.exp(np.cumsum(rng.normal(0, 0.01, days)))
-            open_ = close * (1 + rng.normal(0, 0.002, days))
+            close = _single(100 * np.exp(np.cumsum(rng.normal(0, 0.01, days))))
+            open_ = _single(close * (1 + rng.normal(0, 0.002, days)))
             parts.append(
                 pd.DataFrame(
                     {
                         "symbol": symbol,
                         "timestamp": pd.bdate_range("2024-01-08", periods=days),
                         "open": open_,
-                        "high": np.maximum(open_, close) * 1.01,
-                        "low": np.minimum(open_, close) * 0.99,
+                        "high": _single(np.maximum(open_, close) * 1.01),
+                        "low": _single(np.minimum(open_, close) * 0.99),
                         "close": close,
                         "volume": rng.integers(1000, 2000, days).astype(float),
                     }
@@ -92,6 +123,11 @@ def good() -> Callable[..., pd.DataFrame]:
         return frame
 
     return make
+
+
+def _single(prices: Array) -> Array:
+    """Prices that the 32 bits of the panel can hold."""
+    return prices.astype(np.float32).astype(np.float64)
 
 
 @pytest.fixture(scope="session")

@@ -10,8 +10,11 @@ from omegaconf import OmegaConf
 from pydantic import ValidationError
 
 from ranking_pipeline.bars.config import ChecksConfig, DataConfig, MarketConfig
+from ranking_pipeline.bars.defect_rules import DefectRules
 
 from .conftest import CHECKS, MARKET
+
+SOURCE: dict[str, Any] = {"source_interval": None, "sectors": None, "universe": None}
 
 
 def _load(text: str) -> Any:
@@ -51,14 +54,14 @@ def test_roles_must_fit_into_the_market() -> None:
 
 
 def test_one_interval_for_bars_and_market() -> None:
-    section = {**CHECKS, "sectors": None, "market": MARKET, "interval": "5m"}
+    section = {**CHECKS, **SOURCE, "market": MARKET, "interval": "5m"}
     with pytest.raises(ValidationError, match="set both alike"):
         DataConfig(source="simulated", **section)
     assert DataConfig(source="bars.parquet", **section).bar_length.seconds == 300
 
 
 def test_nothing_has_a_default() -> None:
-    for model in (ChecksConfig, DataConfig, MarketConfig):
+    for model in (ChecksConfig, DataConfig, DefectRules, MarketConfig):
         assert all(field.is_required() for field in model.model_fields.values())
         assert all(
             field.description or name in {"market", "signal_weights"}
@@ -68,6 +71,4 @@ def test_nothing_has_a_default() -> None:
 
 def test_paths_are_text() -> None:
     with pytest.raises(ValidationError):
-        DataConfig(
-            **CHECKS, sectors=None, market=MarketConfig(**MARKET), source=Path("x")
-        )
+        DataConfig(**CHECKS, **SOURCE, market=MarketConfig(**MARKET), source=Path("x"))

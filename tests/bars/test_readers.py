@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ranking_pipeline.bars.checks import check_bars
 from ranking_pipeline.bars.config import ChecksConfig
 from ranking_pipeline.bars.readers import inspect_source, read_bars
+from ranking_pipeline.bars.source import BarSource
 from ranking_pipeline.errors import UserError
 
 Frame = Callable[..., pd.DataFrame]
@@ -45,23 +45,18 @@ def test_every_ticker_survives(
             _write(own, source / f"{ticker}{suffix}")
     inspect_source(source, checks())
     raw, reading = read_bars(source, checks())
-    assert set(raw["symbol"].astype(str)) == set(TICKERS)
-    clean = check_bars(raw, checks(), reading=reading)
-    assert clean.bars["symbol"].cat.categories.tolist() == sorted(TICKERS)
-    assert clean.summary["rows_kept"] == 50
-    ours = clean.bars[clean.bars["symbol"] == "0700"]["close"].to_numpy()
-    theirs = bars[bars["symbol"] == "0700"]["close"].to_numpy()
-    np.testing.assert_array_equal(ours, theirs)
+    assert reading.layout == "long"
+    assert isinstance(raw["symbol"].dtype, pd.CategoricalDtype)
+    assert _prices(raw) == _prices(bars)
 
 
-def test_hive_folders(good: Frame, checks: Make, tmp_path: Path) -> None:
-    bars = good(5, ("0700",))[COLUMNS].drop(columns="symbol")
-    _write(bars, tmp_path / "interval=1d" / "symbol=0700" / "part-0.parquet")
-    _write(bars, tmp_path / "interval=5m" / "1E5.parquet")
-    raw, _ = read_bars(tmp_path, checks())
-    assert raw["symbol"].unique().tolist() == ["0700"]
-    assert raw["source_file"][0] == "interval=1d/symbol=0700/part-0.parquet"
-    assert list(raw.columns[:1]) == ["symbol"]
+def _prices(bars: pd.DataFrame) -> dict[tuple[str, str], tuple[float, ...]]:
+    """(symbol, day) -> open ... volume of long bars."""
+    days = pd.to_datetime(bars["timestamp"]).dt.strftime("%Y-%m-%d")
+    rows = zip(*(bars[name] for name in COLUMNS[2:]), strict=True)
+    keys = list(zip(bars["symbol"].astype(str), days, strict=True))
+    assert len(set(keys)) == len(keys)
+    return dict(zip(keys, rows, strict=True))
 
 
 def test_columns_by_alias_case_and_map(
@@ -192,9 +187,6 @@ def test_stamps_without_a_zone_need_one(
     path = _write(good(5)[COLUMNS], tmp_path / f"bars{suffix}")
     with pytest.raises(UserError, match=r"--params=data\.timezone=America/New_York"):
         inspect_source(path, checks(timezone=None))
-    raw, _ = read_bars(path, checks(timezone=None))
-    with pytest.raises(UserError, match=r"--params=data\.timezone=America/New_York"):
-        check_bars(raw, checks(timezone=None))
 
 
 def test_a_torn_file_among_others_is_named_and_left_out(
@@ -207,11 +199,11 @@ def test_a_torn_file_among_others_is_named_and_left_out(
     inspect_source(tmp_path, checks())
     raw, reading = read_bars(tmp_path, checks())
     assert [name for name, _ in reading.unreadable_files] == ["CCC.parquet", "DDD.csv"]
-    clean = check_bars(raw, checks(), reading=reading)
-    assert clean.summary["rows_in"] == 10
-    assert clean.summary["unreadable_files"] == ["CCC.parquet", "DDD.csv"]
-    with pytest.raises(UserError, match="no bars for CCC"):
-        check_bars(raw, checks(symbols=["AAA", "CCC"]), reading=reading)
+    assert len(raw) == 10
+    for symbol, part in good(5)[COLUMNS].groupby("symbol"):
+        _write(part.drop(columns="symbol"), tmp_path / f"{symbol}.parquet")
+    with pytest.raises(UserError, match=r"holds none of CCC.*2 cannot be read, as CCC"):
+        read_bars(tmp_path, checks(symbols=["CCC"]))
 
 
 def test_files_of_one_folder_must_agree(
@@ -241,9 +233,8 @@ def test_zones_of_different_files_are_one_in_the_end(
         _write(local[local["symbol"] == symbol], tmp_path / f"{symbol}.parquet")
     config = checks(interval="5m", timezone=None)
     raw, _ = read_bars(tmp_path, config)
-    clean = check_bars(raw, config)
-    assert clean.summary["n_bars"] == 5
-    assert clean.bars["timestamp"].iloc[0] == start + pd.Timedelta(minutes=5)
+    for _, part in raw.groupby("symbol", observed=True):
+        assert part["timestamp"].tolist() == stamps[:5].tolist()
 
 
 def test_csv_and_parquet_of_one_folder_join(
@@ -253,5 +244,75 @@ def test_csv_and_parquet_of_one_folder_join(
     _write(bars[bars["symbol"] == "AAA"], tmp_path / "a.csv")
     _write(bars[bars["symbol"] == "BBB"], tmp_path / "b.parquet")
     raw, _ = read_bars(tmp_path, checks())
-    expected = check_bars(good(5), checks()).bars
-    pd.testing.assert_frame_equal(check_bars(raw, checks()).bars, expected)
+    assert _prices(raw) == _prices(bars)
+    assert raw["source_file"].astype(str).unique().tolist() == ["a.csv", "b.parquet"]
+    assert raw["source_row"].tolist() == [*range(5), *range(5)]
+
+
+def test_only_the_files_of_the_symbols_asked_for_are_read(
+    good: Frame, checks: Make, tmp_path: Path
+) -> None:
+    bars = good(5, ("AAA", "BBB", "CCC"))[COLUMNS]
+    for symbol, part in bars.groupby("symbol"):
+        suffix = "csv" if symbol == "CCC" else "parquet"
+        _write(part.drop(columns="symbol"), tmp_path / f"{symbol}.{suffix}")
+    raw, _ = read_bars(tmp_path, checks(symbols=["BBB", "CCC"]))
+    assert set(raw["source_file"]) == {"BBB.parquet", "CCC.csv"}
+    _write(bars, tmp_path / "all.parquet")
+    raw, _ = read_bars(tmp_path, checks(symbols=["BBB"]))
+    assert set(raw["source_file"]) == {"BBB.parquet", "all.parquet"}
+    (tmp_path / "all.parquet").unlink()
+    with pytest.raises(
+        UserError, match=r"none of bbb, X\. It has 3 files, as of AAA, B"
+    ):
+        read_bars(tmp_path, checks(symbols=["bbb", "X"]))
+
+
+def test_an_index_without_a_name_holds_the_stamps(
+    good: Frame, checks: Make, tmp_path: Path
+) -> None:
+    bars = good(5)[COLUMNS]
+    indexed = bars.set_index("timestamp").rename_axis(index=None)
+    indexed.to_parquet(tmp_path / "a.parquet")
+    indexed.to_csv(tmp_path / "a.csv")
+    for name in ("a.parquet", "a.csv"):
+        raw, _ = read_bars(tmp_path / name, checks())
+        assert _prices(raw) == _prices(bars)
+    # A numbered index beside a column of dates is none of ours.
+    bars.rename(columns={"timestamp": "date"}).to_csv(tmp_path / "b.csv")
+    raw, reading = read_bars(tmp_path / "b.csv", checks())
+    assert reading.columns_ignored == ("Unnamed: 0",)
+    assert _prices(raw) == _prices(bars)
+
+
+def test_a_byte_order_mark_is_no_part_of_a_name(
+    good: Frame, checks: Make, tmp_path: Path
+) -> None:
+    bars = good(3)[COLUMNS]
+    bars.to_csv(tmp_path / "a.csv", index=False, encoding="utf-8-sig")
+    raw, _ = read_bars(tmp_path / "a.csv", checks())
+    assert _prices(raw) == _prices(bars)
+
+
+def test_a_digest_changes_with_names_and_bytes(good: Frame, tmp_path: Path) -> None:
+    path = _write(good(3)[COLUMNS], tmp_path / "a" / "x.csv")
+    (tmp_path / "a" / "notes.txt").write_text("not bars")
+    folder = BarSource(str(tmp_path / "a"))
+    assert folder.files() == [path]
+    first = folder.digest()
+    path.write_bytes(path.read_bytes() + b"\n")
+    second = folder.digest()
+    path.rename(path.with_name("y.csv"))
+    assert len({first, second, folder.digest(), BarSource("simulated").digest()}) == 4
+
+
+def test_a_file_whose_symbols_are_all_missing_joins_the_others(
+    good: Frame, checks: Make, tmp_path: Path
+) -> None:
+    bars = good(5)[COLUMNS]
+    _write(bars, tmp_path / "a.parquet")
+    unnamed = bars.iloc[:5].assign(symbol=pd.array([None] * 5, dtype="str"))
+    _write(unnamed, tmp_path / "b.parquet")
+    raw, _ = read_bars(tmp_path, checks())
+    assert raw["symbol"].isna().tolist() == [False] * 10 + [True] * 5
+    assert raw["source_file"].tolist() == ["a.parquet"] * 10 + ["b.parquet"] * 5

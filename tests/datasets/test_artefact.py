@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 from kedro.io import DatasetError, Version
 
@@ -21,8 +23,9 @@ from ranking_pipeline.datasets import (
     YamlDataset,
 )
 from ranking_pipeline.panel import Panel
-from ranking_pipeline.storage import manifest_path
+from ranking_pipeline.storage import TableStream, manifest_path
 
+KEYED = "ranking_pipeline.datasets.schemas.KeyedRows"
 FRAME = pd.DataFrame({"symbol": ["ON", "NA"], "x": np.array([1, np.nan], np.float32)})
 
 
@@ -133,3 +136,47 @@ def test_the_counter_counts_by_key(tmp_path: Path) -> None:
     for key in ("a", "a", "b", "a"):
         counter.save(key)
     assert counter.load() == {"key": "a", "count": 3}
+
+
+def _blocks(*starts: str, symbol: str = "A") -> TableStream:
+    def make() -> Iterator[pd.DataFrame]:
+        for start in starts:
+            yield pd.DataFrame(
+                {
+                    "timestamp": pd.date_range(start, periods=3, tz="UTC", unit="ns"),
+                    "symbol": pd.Series([symbol] * 3, dtype=str),
+                    "x": np.arange(3, dtype=np.float32),
+                }
+            )
+
+    return TableStream(make)
+
+
+def test_a_stream_is_written_block_by_block(tmp_path: Path) -> None:
+    path = tmp_path / "t.parquet"
+    dataset = TableHandleDataset(filepath=str(path), schema=KEYED)
+    dataset.save(_blocks("2024-01-01", "2024-01-04"))
+    assert pq.ParquetFile(path).num_row_groups == 2
+    frame = dataset.load().read()
+    assert frame["x"].tolist() == [0, 1, 2, 0, 1, 2]
+    assert frame["timestamp"].is_monotonic_increasing
+
+
+@pytest.mark.parametrize("second", ["2024-01-03", "2023-12-01"])
+def test_blocks_out_of_order_are_refused_and_the_old_file_stays(
+    tmp_path: Path, second: str
+) -> None:
+    dataset = TableHandleDataset(filepath=str(tmp_path / "t.parquet"), schema=KEYED)
+    dataset.save(_blocks("2024-01-01"))
+    with pytest.raises(DatasetError, match="a block begins at"):
+        dataset.save(_blocks("2024-01-01", second))
+    assert len(dataset.load().read()) == 3
+    assert [p.name for p in tmp_path.iterdir() if p.name.startswith(".tmp")] == []
+
+
+def test_every_block_must_satisfy_the_schema(tmp_path: Path) -> None:
+    dataset = TableHandleDataset(filepath=str(tmp_path / "t.parquet"), schema=KEYED)
+    block = next(_blocks("2024-01-01").blocks())
+    with pytest.raises(DatasetError, match="not sorted"):
+        dataset.save(pd.concat([block, block], ignore_index=True))
+    assert not dataset.exists()

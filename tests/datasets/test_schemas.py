@@ -11,6 +11,8 @@ import pytest
 
 from ranking_pipeline.datasets import schemas
 
+MEASURED = ["open", "high", "low", "close", "volume"]
+
 
 def bars() -> pd.DataFrame:
     days = pd.date_range("2020-01-01", periods=3, tz="UTC").as_unit("ns")
@@ -25,7 +27,7 @@ def bars() -> pd.DataFrame:
             "volume": 0.0,
             "tradable": True,
         }
-    )
+    ).astype(dict.fromkeys(MEASURED, np.float32))
 
 
 def test_good_bars_pass() -> None:
@@ -49,6 +51,7 @@ def test_a_broken_promise_is_noticed(
     damage: Callable[[pd.DataFrame], pd.DataFrame],
 ) -> None:
     broken = damage(bars()).reset_index(drop=True)
+    broken = broken.astype(dict.fromkeys(MEASURED, np.float32))
     with pytest.raises((pandera.errors.SchemaError, pandera.errors.SchemaErrors)):
         schemas.Bars.validate(broken)
 

@@ -10,6 +10,7 @@ import pytest
 from ranking_pipeline.evaluation.baselines import forward_returns
 from ranking_pipeline.evaluation.config import EvaluationConfig
 from ranking_pipeline.panel import OHLCV, Panel
+from ranking_pipeline.splits import make_splits
 
 BARS, SYMBOLS = 400, 40
 FIRST_VALIDATION, FIRST_TEST = 160, 280
@@ -131,16 +132,5 @@ def _manifest() -> pd.DataFrame:
 
 
 def _splits(panel: Panel) -> dict[str, Any]:
-    edges = (0, FIRST_VALIDATION, FIRST_TEST, BARS)
-    blocks: dict[str, Any] = {}
-    for name, first, after in zip(
-        ("train", "validation", "test"), edges, edges[1:], strict=False
-    ):
-        stamps = [str(panel.timestamps[bar]) for bar in (first, after - 1)]
-        blocks[name] = {
-            "first": stamps[0],
-            "last": stamps[1],
-            "first_bar": first,
-            "last_bar": after - 1,
-        }
-    return blocks | {"n_bars": BARS, "embargo_bars": 0, "timestamps_sha256": ""}
+    shares = FIRST_VALIDATION / BARS, (FIRST_TEST - FIRST_VALIDATION) / BARS
+    return make_splits(panel.timestamps, *shares, embargo_bars=0).to_dict()

@@ -1,5 +1,7 @@
 """The leaderboard: what is compared, on which rows, and which row is chosen."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -250,13 +252,20 @@ def test_neutral_payoff_by_hand(world) -> None:
     shape = (world.panel.n_bars, world.panel.n_symbols)
     rng = np.random.default_rng(0)
     returns, payoff = rng.normal(size=shape), rng.normal(size=shape)
-    sectors = {s: "even" for s in world.panel.symbols[::2]}
-    got = neutral_payoff(payoff, returns, sectors, world.panel, 60)
+    codes = np.arange(world.panel.n_symbols) % 2
+    sectors = np.repeat(codes[:, None], world.panel.n_bars, axis=1).astype(np.int16)
+    sectors[0, 220:] = 1  # a change of sector counts from its date on
+    panel = replace(world.panel, sectors=sectors, sector_names=("even", "odd"))
+    got = neutral_payoff(payoff, returns, panel, 60)
     bar = 200
     scaled = payoff[bar] / returns[bar - 59 : bar + 1].std(axis=0, ddof=1)
     for group in (slice(0, None, 2), slice(1, None, 2)):
         expected = scaled[group] - scaled[group].mean()
         np.testing.assert_allclose(got[bar, group], expected)
+    scaled = payoff[230] / returns[171:231].std(axis=0, ddof=1)
+    joined = np.r_[0, np.arange(1, panel.n_symbols, 2)]
+    expected = scaled[joined] - scaled[joined].mean()
+    np.testing.assert_allclose(got[230, joined], expected)
     assert np.isnan(got[30]).all()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from ranking_pipeline.features import (
     selected_factors,
 )
 from ranking_pipeline.features.registry import FACTORS, factor
+from ranking_pipeline.features.selection import expand_names
 from ranking_pipeline.panel import OHLCV, Panel
 
 
@@ -73,13 +75,8 @@ def test_parameters_select_factors() -> None:
         _config(unknown=1)
 
 
-def test_sectors_must_match(holed_panel: Panel) -> None:
-    with pytest.raises(UserError, match="2 sectors for 6 symbols"):
-        compute_features(holed_panel, np.array(["a", "b"]))
-
-
 def test_adding_a_factor_takes_one_decorated_function(
-    holed_panel: Panel, sectors: np.ndarray, monkeypatch: pytest.MonkeyPatch
+    holed_panel: Panel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("typical_2", "typical_3"):
         monkeypatch.setitem(FACTORS, name, None)  # restored after the test
@@ -96,7 +93,7 @@ def test_adding_a_factor_takes_one_decorated_function(
     def typical(bars: Any, w: int) -> Any:
         return np.roll(bars.close, w, axis=1)
 
-    values = compute_features(holed_panel, sectors, ["typical_2", "typical_3"])
+    values = compute_features(holed_panel, ["typical_2", "typical_3"])
     assert feature_manifest(["typical_3"]).lookback_bars.tolist() == [3]
     assert np.isnan(values[:, :2]).all()
     np.testing.assert_array_equal(values[5, 3:, 1], holed_panel.field("close")[5, :-3])
@@ -106,11 +103,9 @@ def test_adding_a_factor_takes_one_decorated_function(
         )
 
 
-def test_the_table_has_the_rows_of_the_panel(
-    holed_panel: Panel, sectors: np.ndarray
-) -> None:
+def test_the_table_has_the_rows_of_the_panel(holed_panel: Panel) -> None:
     names = ["ret_1", "rank_ret_1"]
-    values = compute_features(holed_panel, sectors, names)
+    values = compute_features(holed_panel, names)
     table = feature_table(holed_panel, values, names)
     bars, symbols = holed_panel.rows()
     assert list(table.columns) == ["timestamp", "symbol", *names]
@@ -129,10 +124,8 @@ def test_the_table_has_the_rows_of_the_panel(
     assert table.ret_1[row] == values[symbols[row], bars[row], 0]
 
 
-def test_cells_outside_the_cross_section_have_no_rank(
-    holed_panel: Panel, sectors: np.ndarray
-) -> None:
-    values = compute_features(holed_panel, sectors, ["ret_1", "rank_ret_1"])
+def test_cells_outside_the_cross_section_have_no_rank(holed_panel: Panel) -> None:
+    values = compute_features(holed_panel, ["ret_1", "rank_ret_1"])
     quiet = ~holed_panel.tradable & holed_panel.present
     assert quiet.any()
     assert np.isfinite(values[quiet, 0]).all()
@@ -140,13 +133,16 @@ def test_cells_outside_the_cross_section_have_no_rank(
 
 
 @pytest.mark.realdata
-def test_runs_on_real_bars(real_data: Path) -> None:
+def test_runs_on_real_bars(
+    real_data: Path, sectors_giver: Callable[..., Panel]
+) -> None:
     bars = pd.read_parquet(real_data / "sp500_daily_2015_2020.parquet")
     bars = bars[(bars[["open", "high", "low", "close"]] > 0).all(axis=1)]
+    bars = bars[bars.symbol.isin(bars.symbol.unique()[::5])]
     wide = bars.pivot(index="symbol", columns="timestamp", values=list(OHLCV))
     wide = wide.sort_index(axis=0)
     values = np.stack([wide[name].to_numpy(np.float32) for name in OHLCV], axis=-1)
-    panel = Panel(
+    bare = Panel(
         tuple(wide.index),
         wide["close"].columns.to_numpy("datetime64[ns]"),
         OHLCV,
@@ -154,9 +150,11 @@ def test_runs_on_real_bars(real_data: Path) -> None:
         np.isfinite(values[:, :, 3]) & (values[:, :, 4] > 0),
     )
     known = pd.read_csv(real_data / "sp500_sectors_2020.csv", keep_default_na=False)
-    sectors = known.set_index("symbol").sector.reindex(panel.symbols).fillna("unknown")
-    features = compute_features(panel, sectors.to_numpy(str))
+    sectors = known.set_index("symbol").sector.reindex(bare.symbols).fillna("")
+    panel = sectors_giver(bare, list(sectors))
+    names = expand_names(["core", "alpha158"])
+    features = compute_features(panel, names)
     assert not np.isinf(features).any()
-    for i, lookback in enumerate(feature_manifest().lookback_bars):
+    for i, lookback in enumerate(feature_manifest(names).lookback_bars):
         late = features[:, lookback:, i][panel.tradable[:, lookback:]]
-        assert np.isfinite(late).mean() > 0.93, factor_names()[i]
+        assert np.isfinite(late).mean() > 0.93, names[i]

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Callable
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -16,20 +17,20 @@ from ranking_pipeline.features import (
     factor_names,
     feature_manifest,
 )
+from ranking_pipeline.features.factors import FACTORS
 from ranking_pipeline.panel import Panel
 
-N_BARS = 330
-SECTORS = np.array(["a", "a", "b", "b", "a", "b", "c", "c"])
+N_BARS = 420
 
 
 @pytest.fixture(scope="module")
-def panel(panel_builder: Callable[..., Panel]) -> Panel:
-    return panel_builder(5, 8, N_BARS)
+def panel(intraday_panel: Panel) -> Panel:
+    return intraday_panel
 
 
 @pytest.fixture(scope="module")
 def whole(panel: Panel) -> np.ndarray:
-    return compute_features(panel, SECTORS)
+    return compute_features(panel)
 
 
 def _bars(panel: Panel, bars: slice) -> Panel:
@@ -50,7 +51,7 @@ def test_the_panel_reaches_every_factor(whole: np.ndarray) -> None:
 def test_truncation_changes_nothing_before_it(
     last: int, panel: Panel, whole: np.ndarray
 ) -> None:
-    cut = compute_features(_bars(panel, slice(0, last)), SECTORS)
+    cut = compute_features(_bars(panel, slice(0, last)))
     assert _same_bits(cut, whole[:, :last])
 
 
@@ -66,9 +67,15 @@ def test_an_altered_future_changes_nothing(
     later[rng.random(later.shape[:2]) < 0.3] = np.nan
     tradable[:, last + 1 :] = ~np.isnan(later[:, :, 3])
     altered = dataclasses.replace(panel, values=values, tradable=tradable)
-    assert _same_bits(
-        compute_features(altered, SECTORS)[:, : last + 1], whole[:, : last + 1]
-    )
+    assert _same_bits(compute_features(altered)[:, : last + 1], whole[:, : last + 1])
+
+
+def _reached(panel: Panel, factor: pd.Series) -> np.ndarray:
+    """Bars of a panel whose window lies inside it, shape (T,)."""
+    reached = np.arange(panel.n_bars) >= factor.lookback_bars
+    if factor.window == "session":
+        reached &= panel.session > factor.lookback_sessions
+    return reached
 
 
 @settings(max_examples=12, deadline=None)
@@ -76,41 +83,56 @@ def test_an_altered_future_changes_nothing(
 def test_a_later_start_changes_nothing_after_the_lookback(
     start: int, panel: Panel, whole: np.ndarray
 ) -> None:
-    late = compute_features(_bars(panel, slice(start, None)), SECTORS)
-    for i, lookback in enumerate(feature_manifest().lookback_bars):
-        assert np.isnan(late[:, :lookback, i]).all()
-        assert _same_bits(late[:, lookback:, i], whole[:, start + lookback :, i])
+    cut = panel.cut(slice(start, None))
+    late = compute_features(cut)
+    for i, factor in feature_manifest().iterrows():
+        reached = _reached(cut, factor)
+        assert np.isnan(late[:, ~reached, i]).all(), factor["name"]
+        if factor.window != "history":
+            same = _same_bits(late[:, reached, i], whole[:, start:, i][:, reached])
+            assert same, factor["name"]
+
+
+def test_what_reads_the_whole_history_says_so(panel: Panel, whole: np.ndarray) -> None:
+    """Only factors of the window ``history`` change with a start far back."""
+    late = compute_features(panel.cut(slice(60, None)))
+    window = feature_manifest().window.to_numpy()
+    changed = [
+        not _same_bits(late[:, 250:, i], whole[:, 310:, i]) for i in range(len(window))
+    ]
+    assert set(np.flatnonzero(changed)) <= set(np.flatnonzero(window == "history"))
+    assert np.any(changed)
 
 
 def test_the_lookback_is_not_overstated(panel: Panel, whole: np.ndarray) -> None:
     """The oldest bar of the window matters to each factor."""
     bar, symbol = N_BARS - 1, 4
     unused = []
-    for i, (name, lookback) in enumerate(
-        feature_manifest()[["name", "lookback_bars"]].itertuples(index=False)
-    ):
+    for i, factor in feature_manifest().iterrows():
+        if factor.window == "session":  # its oldest bar is the first of a session
+            continue
         values = panel.values.copy()
-        values[symbol, bar - lookback] = np.nan
+        values[symbol, bar - factor.lookback_bars] = np.nan
         altered = dataclasses.replace(panel, values=values)
-        changed = compute_features(altered, SECTORS, [name])[symbol, bar, 0]
+        changed = compute_features(altered, [factor["name"]])[symbol, bar, 0]
         if np.isfinite(changed) or not np.isfinite(whole[symbol, bar, i]):
-            unused.append(name)
+            unused.append(factor["name"])
     assert unused == []
 
 
-@pytest.mark.parametrize("size", [1, 3, 100])
+@pytest.mark.parametrize("cells", [1, 1000, 100_000])
 def test_chunks_change_nothing(
-    size: int, panel: Panel, whole: np.ndarray, monkeypatch: pytest.MonkeyPatch
+    cells: int, panel: Panel, whole: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(compute, "SYMBOLS_AT_A_TIME", size)
-    assert _same_bits(compute_features(panel, SECTORS), whole)
+    monkeypatch.setattr(compute, "CELLS_AT_A_TIME", cells)
+    assert _same_bits(compute_features(panel), whole)
 
 
 def test_one_factor_alone_equals_the_whole_table(
     panel: Panel, whole: np.ndarray
 ) -> None:
     for i, name in enumerate(factor_names()):
-        alone = compute_features(panel, SECTORS, [name])[:, :, 0]
+        alone = compute_features(panel, [name])[:, :, 0]
         assert _same_bits(alone, whole[:, :, i]), name
 
 
@@ -118,8 +140,8 @@ def test_the_order_of_other_symbols_does_not_enter_own_factors(
     panel: Panel, whole: np.ndarray
 ) -> None:
     few = panel.cut(slice(None), slice(3, 5))
-    own = feature_manifest().group.to_numpy() != "cross-section"
-    values = compute_features(few, SECTORS[3:5])
+    own = np.array([not factor.bases for factor in FACTORS.values()])
+    values = compute_features(few)
     assert _same_bits(values[:, :, own], whole[3:5][:, :, own])
 
 
@@ -133,9 +155,7 @@ def test_a_gap_makes_short_windows_unknown_and_long_ones_not(
         panel, values=values, tradable=~np.isnan(values[:, :, 3])
     )
     names = ["ret_1", "ret_5", "vol_5", "vol_20", "average_distance_5"]
-    ret_1, ret_5, vol_5, vol_20, distance = compute_features(
-        holed, np.array(["a"]), names
-    )[0].T
+    ret_1, ret_5, vol_5, vol_20, distance = compute_features(holed, names)[0].T
     assert np.isnan(ret_1[[150, 151]]).all()
     assert np.isfinite(ret_1[152])
     assert np.isnan(ret_5[[150, 155]]).all()
@@ -157,7 +177,7 @@ def test_too_much_missing_makes_long_windows_unknown(
     holed = dataclasses.replace(
         panel, values=values, tradable=~np.isnan(values[:, :, 3])
     )
-    vol_20 = compute_features(holed, np.array(["a"]), ["vol_20"])[0, :, 0]
+    vol_20 = compute_features(holed, ["vol_20"])[0, :, 0]
     assert np.isnan(vol_20[156])  # 13 of 20 returns, 14 are required
     values[0, 155] = panel.values[0, 155]
-    assert np.isfinite(compute_features(holed, np.array(["a"]), ["vol_20"])[0, 156, 0])
+    assert np.isfinite(compute_features(holed, ["vol_20"])[0, 156, 0])

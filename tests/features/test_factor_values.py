@@ -180,11 +180,9 @@ def _reference(name: str, panel: Panel) -> np.ndarray:
 
 
 @pytest.mark.parametrize("name", REFERENCES)
-def test_equals_the_plain_reference(
-    name: str, holed_panel: Panel, sectors: np.ndarray
-) -> None:
+def test_equals_the_plain_reference(name: str, holed_panel: Panel) -> None:
     expected = _reference(name, holed_panel)
-    actual = compute_features(holed_panel, sectors, [name])[:, :, 0]
+    actual = compute_features(holed_panel, [name])[:, :, 0]
     assert np.isfinite(expected).sum() > 100
     np.testing.assert_allclose(actual, expected, rtol=2e-5, atol=2e-6)
 
@@ -199,7 +197,7 @@ def _tiny(closes: list[float], **fields: list[float]) -> Panel:
 
 
 def _of(panel: Panel, name: str) -> np.ndarray:
-    return compute_features(panel, np.array(["x"] * panel.n_symbols), [name])[:, :, 0]
+    return compute_features(panel, [name])[:, :, 0]
 
 
 def test_hand_computed_bar_shape() -> None:
@@ -255,9 +253,9 @@ def test_a_spike_leaves_no_trace_behind_its_window() -> None:
     assert loud[0, 39] > 2 * quiet[0, 39]
 
 
-def test_cross_sectional_factors(holed_panel: Panel, sectors: np.ndarray) -> None:
+def test_cross_sectional_factors(holed_panel: Panel, sectors: list[str]) -> None:
     names = ["ret_20", "vol_20", "rank_ret_20", "sector_ret_20", "calm_momentum_20"]
-    values = compute_features(holed_panel, sectors, names)
+    values = compute_features(holed_panel, names)
     tradable = holed_panel.tradable
     for bar in range(holed_panel.n_bars):
         ret = pd.Series(np.where(tradable[:, bar], values[:, bar, 0], np.nan)).astype(

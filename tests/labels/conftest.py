@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,12 +13,20 @@ import pytest
 from ranking_pipeline.labels import LabelsConfig
 from ranking_pipeline.panel import OHLCV, Panel
 
+sys.path.insert(0, str(Path(__file__).parent))  # for plain_labels
+
 EVERY_KIND = [
     "fwd_ret_1d",
     "fwd_ret_5d",
     "y_will_peak_5d_0.8",
     "y_will_valley_5d_0.5",
     "y_first_touch_10d_0.3",
+    "y_will_peak_mfe_5d_0.03",
+    "y_will_valley_mdd_10d_0.05",
+    "y_will_swing_high_12d_0.8",
+    "y_will_swing_low_7d_0.6",
+    "fwd_mfe_5d",
+    "fwd_mdd_3b",
     "label_h5",
     "label_h20",
 ]
@@ -27,6 +37,7 @@ def build_config(**changes: Any) -> LabelsConfig:
         **{
             "targets": EVERY_KIND,
             "entry_lag_bars": 1,
+            "cross_sessions": True,
             "path_volatility_bars": 20,
             "barrier_volatility_span_bars": 100,
             "barrier_volatility_min_bars": 20,

@@ -65,7 +65,13 @@ def test_a_forward_return_does_not_see_before_its_entry(
 
 
 @pytest.mark.parametrize(
-    "name", ["y_will_peak_5d_0.8", "y_first_touch_10d_0.3", "label_h5"]
+    "name",
+    [
+        "y_will_peak_5d_0.8",
+        "y_first_touch_10d_0.3",
+        "y_will_swing_low_9d_0.8",
+        "label_h5",
+    ],
 )
 def test_barriers_see_only_the_volatility_before_t(
     name: str, panel: Panel, label_config: Callable[..., LabelsConfig]
@@ -83,7 +89,16 @@ def test_barriers_see_only_the_volatility_before_t(
 
 @pytest.mark.parametrize(
     "name",
-    ["fwd_ret_5d", "y_will_peak_5d_2", "y_will_valley_5d_2", "label_h5"],
+    [
+        "fwd_ret_5d",
+        "fwd_mfe_5d",
+        "fwd_mdd_5d",
+        "y_will_peak_5d_2",
+        "y_will_valley_5d_2",
+        "y_will_peak_mfe_5d_0.05",
+        "y_will_valley_mdd_5d_0.05",
+        "label_h5",
+    ],
 )
 def test_what_happens_inside_the_window_matters(
     name: str, panel: Panel, label_config: Callable[..., LabelsConfig]

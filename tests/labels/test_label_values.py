@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from plain_labels import plain_labels
 
 from ranking_pipeline.labels import (
     LabelsConfig,
-    TargetSpec,
     compute_labels,
     parse_target,
     parse_targets,
@@ -21,60 +21,6 @@ from ranking_pipeline.labels import (
 from ranking_pipeline.labels.compute import label_matrix
 from ranking_pipeline.labels.volatility import rolling_volatility, weighted_volatility
 from ranking_pipeline.panel import OHLCV, Panel
-
-
-def _volatility(close: pd.Series, bar: int, spec: TargetSpec, config: Any) -> float:
-    returns = close / close.shift(1) - 1
-    if spec.kind == "path":
-        window = returns.iloc[max(0, bar - 19) : bar + 1].dropna()
-        return window.std() if len(window) >= 14 else math.nan
-    span = config.barrier_volatility_span_bars
-    window = returns.iloc[max(0, bar - span + 1) : bar + 1]
-    if window.notna().sum() < config.barrier_volatility_min_bars:
-        return math.nan
-    last = window.last_valid_index()  # pandas decays over gaps, weights are relative
-    return float(window.ewm(span=span).std().loc[last])
-
-
-def _walk(bars: pd.DataFrame, first: int, last: int, upper: float, lower: float) -> int:
-    for step in range(first, last + 1):
-        bar = bars.iloc[step]
-        up, down = bar.high >= upper, bar.low <= lower
-        if up and down:
-            return 1 if abs(upper - bar.open) < abs(bar.open - lower) else -1
-        if up or down:
-            return 1 if up else -1
-    return 0
-
-
-def _reference(
-    panel: Panel, spec: TargetSpec, config: LabelsConfig
-) -> tuple[np.ndarray, np.ndarray]:
-    values = np.full(panel.tradable.shape, np.nan)
-    ends = np.full(panel.tradable.shape, -1)
-    lag, horizon = config.entry_lag_bars, spec.horizon_bars
-    for symbol in range(panel.n_symbols):
-        bars = pd.DataFrame(panel.values[symbol].astype(float), columns=list(OHLCV))
-        for bar in range(panel.n_bars - lag - horizon):
-            entry, last = bars.close[bar + lag], bars.close[bar + lag + horizon]
-            if math.isnan(entry) or math.isnan(last):
-                continue
-            if spec.kind == "forward_return":
-                values[symbol, bar], ends[symbol, bar] = last / entry - 1, bar + lag
-                ends[symbol, bar] += horizon
-                continue
-            multiple = config.barrier_multiple if spec.event == "" else spec.multiple
-            sigma = _volatility(bars.close, bar, spec, config)
-            width = multiple * sigma * math.sqrt(horizon)
-            if math.isnan(width):
-                continue
-            upper, lower = entry * (1 + width), entry * (1 - width)
-            upper = math.inf if spec.event == "will_valley" else upper
-            lower = -math.inf if spec.event == "will_peak" else lower
-            side = _walk(bars, bar + lag + 1, bar + lag + horizon, upper, lower)
-            values[symbol, bar] = abs(side) if spec.task == "binary" else side
-            ends[symbol, bar] = bar + lag + horizon
-    return values, ends
 
 
 @pytest.mark.parametrize("lag", [0, 1, 3])
@@ -86,7 +32,7 @@ def test_equals_the_plain_reference(
 ) -> None:
     config = label_config(entry_lag_bars=lag)
     for spec in parse_targets(every_kind, "1d"):
-        expected, ends = _reference(holed_panel, spec, config)
+        expected, ends = plain_labels(holed_panel, spec, config)
         values, actual_ends = label_matrix(holed_panel, spec, config)
         np.testing.assert_allclose(values, expected, rtol=1e-5, err_msg=spec.name)
         np.testing.assert_array_equal(actual_ends, ends, err_msg=spec.name)

@@ -20,6 +20,7 @@ VALUES: dict[str, Any] = {
         "residualize": True,
         "winsorize": [0.01, 0.99],
         "vol_lookback_bars": 20,
+        "beta_lookback_bars": 60,
         "vol_method": "realized",
     },
     "loss": {

@@ -9,60 +9,99 @@ import numpy.typing as npt
 import pandas as pd
 
 from ranking_pipeline.bars.config import ChecksConfig
-from ranking_pipeline.bars.readers import Reading
-from ranking_pipeline.bars.rows import Mask, Rows
-from ranking_pipeline.bars.rules import ROW_RULES, RULE_CODE
+from ranking_pipeline.bars.raw import pieces
+from ranking_pipeline.bars.reading import Reading
+from ranking_pipeline.bars.rows import Rows
+from ranking_pipeline.bars.rules import (
+    ROW_RULES,
+    RULE_CODE,
+    UNSELECTED,
+    Mask,
+    Verdict,
+)
 from ranking_pipeline.errors import UserError
+from ranking_pipeline.panel import Panel
+
+# Merged duplicates lose nothing, and bars outside the session are left out because the
+# parameters say so: neither tells that a source is bad.
+_NO_FAULT = ("exact_duplicate", "outside_session")
 
 
-def refuse_too_many(
-    rows: Rows, verdict: npt.NDArray[np.int8], config: ChecksConfig, reading: Reading
-) -> None:
+def refuse_too_many(rows: Rows, config: ChecksConfig, reading: Reading) -> None:
     """Stop the run when too many rows were set aside, in all or of one symbol.
 
-    Merged duplicates lose nothing, so they do not count.
+    Merged duplicates and bars outside the regular session do not count.
 
     Raises
     ------
     UserError
         No row is left, or a share exceeds its limit; the message counts every rule.
     """
-    bad = (verdict != 0) & (verdict != RULE_CODE["exact_duplicate"])
-    share = float(bad.mean())
-    counts = np.bincount(verdict, minlength=len(ROW_RULES))
+    out = rows.verdict[rows.verdict > 0]
+    if not len(out):
+        return
+    total = int((rows.verdict != UNSELECTED).sum())
+    counts = np.bincount(out, minlength=len(ROW_RULES))
+    share = int(_faulty(out).sum()) / total
     reasons = ", ".join(
         f"{rule} {counts[code]:,}"
         for code, rule in enumerate(ROW_RULES)
-        if code and counts[code] and rule != "exact_duplicate"
+        if counts[code] and rule != "exact_duplicate"
     )
-    if (verdict != 0).all():
+    if len(out) == total:
         raise UserError(f"{reading.source}: no valid row is left ({reasons}).")
     if share > config.max_quarantined_share:
         raise UserError(
-            f"{reading.source}: {share:.2%} of {len(verdict):,} rows were set aside "
+            f"{reading.source}: {share:.2%} of {total:,} rows were set aside "
             f"({reasons}); data.max_quarantined_share allows "
             f"{config.max_quarantined_share:.2%}. Mend the source, or raise the limit."
         )
-    known = rows.codes >= 0
-    total = np.bincount(rows.codes[known], minlength=len(rows.names))
-    lost = np.bincount(rows.codes[known & bad], minlength=len(rows.names))
-    worst = int(np.argmax(lost / np.maximum(total, 1)))
+    _refuse_symbol(rows, config, reading)
+
+
+def _faulty(verdict: Verdict) -> Mask:
+    faulty: Mask = verdict > 0
+    for rule in _NO_FAULT:
+        faulty &= verdict != RULE_CODE[rule]
+    return faulty
+
+
+def _refuse_symbol(rows: Rows, config: ChecksConfig, reading: Reading) -> None:
+    known = (rows.symbol >= 0) & (rows.verdict != UNSELECTED)
+    lost = known & _faulty(rows.verdict)
+    if not lost.any():
+        return
+    n_symbols = len(rows.names)
+    total = _count(rows, known, n_symbols)
+    missing = _count(rows, lost, n_symbols)
+    worst = int(np.argmax(missing / np.maximum(total, 1)))
     limit = config.max_quarantined_share_of_symbol
-    if lost[worst] > limit * total[worst]:
+    if missing[worst] > limit * total[worst]:
         raise UserError(
-            f"{reading.source}: {lost[worst]:,} of {total[worst]:,} rows of "
+            f"{reading.source}: {missing[worst]:,} of {total[worst]:,} rows of "
             f"{rows.names[worst]} were set aside; data.max_quarantined_share_of_symbol "
             f"allows {limit:.0%}. Mend the source, leave the symbol out of "
             "data.symbols, or raise the limit."
         )
 
 
+def _count(rows: Rows, chosen: Mask, n_symbols: int) -> npt.NDArray[np.int64]:
+    """Chosen rows of each symbol."""
+    total = np.zeros(n_symbols, dtype=np.int64)
+    for piece in pieces(len(chosen)):
+        own = rows.symbol[piece][chosen[piece]]
+        total += np.bincount(own, minlength=n_symbols)
+    return total
+
+
 def summarise(
     rows: Rows,
-    verdict: npt.NDArray[np.int8],
-    bars: pd.DataFrame,
+    panel: Panel,
+    gaps: pd.DataFrame,
     *,
     repaired: int,
+    filled: int,
+    adjusted: bool,
     config: ChecksConfig,
     reading: Reading,
 ) -> dict[str, Any]:
@@ -71,68 +110,62 @@ def summarise(
     Parameters
     ----------
     rows
-        All rows that were judged.
-    verdict : ndarray of int8, shape (n,)
-        Position in ``ROW_RULES``.
-    bars
-        The bars that came out, sorted by time.
-    repaired
-        How many of them a repair changed.
+        All raw rows with their verdicts.
+    panel
+        What was made of them.
+    gaps
+        The table of gaps before any was filled.
+    repaired, filled
+        How many rows a repair changed, and how many bars were added in gaps.
+    adjusted
+        Whether prices were scaled by adj_close / close.
     config, reading
         What was asked for, and what the reader saw.
     """
+    verdict, present = rows.verdict, panel.present
     merged = int((verdict == RULE_CODE["exact_duplicate"]).sum())
-    sound = verdict == 0
-    adjusted = config.adjust_by_adj_close and "adj_close" in rows.numbers.values
+    outside = int((verdict == RULE_CODE["outside_session"]).sum())
+    first, last = pd.DatetimeIndex(panel.timestamps[[0, -1]]).tz_localize("UTC")
     return {
         "source": reading.source,
         "interval": config.interval,
-        "timezone": rows.times.zone,
+        "timezone": rows.axis.zone,
+        "calendar": config.calendar,
         "prices_adjusted": adjusted,
-        "rows_in": len(verdict),
-        "rows_kept": len(bars) - repaired,
+        "rows_in": int((verdict != UNSELECTED).sum()),
+        "rows_kept": int((verdict == 0).sum()) - repaired,
         "rows_repaired": repaired,
-        "rows_quarantined": int((~sound).sum()),
+        "rows_quarantined": int((verdict > 0).sum()),
+        "rows_filled": filled,
+        "rows_not_selected": int((verdict == UNSELECTED).sum()),
         "duplicates_merged": merged,
-        "rows_not_tradable": int((~bars["tradable"]).sum()),
-        "n_symbols": len(bars["symbol"].cat.categories),
-        "n_bars": int(bars["timestamp"].nunique()),
-        "missing_bars": _missing_bars(bars),
-        "first": bars["timestamp"].iloc[0].isoformat(),
-        "last": bars["timestamp"].iloc[-1].isoformat(),
-        "survivorship": _survivorship(rows, sound, config),
+        "rows_outside_session": outside,
+        "rows_not_tradable": int(present.sum() - panel.tradable.sum()),
+        "n_symbols": panel.n_symbols,
+        "single_symbol": panel.n_symbols == 1,
+        "n_bars": panel.n_bars,
+        "missing_bars": int(gaps["n_bars"].sum()) - filled,
+        "n_gaps": len(gaps),
+        "first": first.isoformat(),
+        "last": last.isoformat(),
+        "survivorship": survivorship(panel, config),
         "columns_ignored": list(reading.columns_ignored),
         "unreadable_files": [name for name, _ in reading.unreadable_files],
+        "empty_files": list(reading.empty_files),
     }
 
 
-def _missing_bars(bars: pd.DataFrame) -> int:
-    """Bars of the common axis that symbols lack between their first and last one."""
-    ends = bars["timestamp"].to_numpy("datetime64[ns]")
-    # The bars are sorted by time, so that each step opens a new position.
-    position = np.cumsum(np.append(False, ends[1:] != ends[:-1]))
-    codes = bars["symbol"].cat.codes.to_numpy()
-    n = int(codes.max()) + 1
-    first = np.full(n, len(bars))
-    last = np.full(n, -1)
-    np.minimum.at(first, codes, position)
-    np.maximum.at(last, codes, position)
-    return int((last - first + 1).sum() - len(bars))
-
-
-def _survivorship(rows: Rows, sound: Mask, config: ChecksConfig) -> dict[str, Any]:
+def survivorship(panel: Panel, config: ChecksConfig) -> dict[str, Any]:
     """Share of symbols that trade on the last trading date.
 
     Brown, Goetzmann, Ibbotson and Ross (1992) show how survivors alone flatter results.
     """
-    dates = rows.times.trading_date[sound].view("i8")
-    last = np.full(len(rows.names), np.iinfo(np.int64).min)
-    np.maximum.at(last, rows.codes[sound], dates)
-    last = last[last > np.iinfo(np.int64).min]
+    last_bar = panel.n_bars - 1 - np.argmax(panel.present[:, ::-1], axis=1)
+    last = panel.trading_dates[last_bar]
     alive = int((last == last.max()).sum())
     share = alive / len(last)
     warning = ""
-    if share >= config.survivorship_warning_share:
+    if share >= config.defects.survivorship_share:
         warning = (
             f"{alive} of {len(last)} symbols ({share:.1%}) trade to the last day: "
             "names that left the market are probably missing, which flatters results."
@@ -141,11 +174,15 @@ def _survivorship(rows: Rows, sound: Mask, config: ChecksConfig) -> dict[str, An
 
 
 def check_account(
-    summary: dict[str, Any], bars: pd.DataFrame, quarantine: pd.DataFrame
+    summary: dict[str, Any], panel: Panel, quarantine: pd.DataFrame
 ) -> None:
-    """Raise RuntimeError unless every row was kept, repaired or set aside."""
+    """Raise RuntimeError unless every row was kept, repaired or set aside.
+
+    Bars that were added in gaps are no rows: they are counted on their own.
+    """
     parts = ("rows_kept", "rows_repaired", "rows_quarantined")
     balanced = summary["rows_in"] == sum(summary[part] for part in parts)
-    written = summary["rows_kept"] + summary["rows_repaired"] == len(bars)
+    bars = summary["rows_kept"] + summary["rows_repaired"] + summary["rows_filled"]
+    written = bars == int(panel.present.sum())
     if not (balanced and written and summary["rows_quarantined"] == len(quarantine)):
         raise RuntimeError(f"the account of rows does not balance: {summary}")

@@ -8,12 +8,15 @@ from ranking_pipeline.bars.config import CANONICAL_COLUMNS
 from ranking_pipeline.errors import UserError
 
 OPTIONAL_COLUMNS = ("adj_close",)
-_ALIASES = {
+ALIASES: Mapping[str, tuple[str, ...]] = {
     "symbol": ("ticker", "sym", "instrument"),
     "timestamp": ("datetime", "date_time", "date", "ts", "time"),
     "volume": ("vol",),
     "adj_close": ("adjclose", "adjusted_close", "close_adj"),
 }
+# The names that pandas gives to an index without one; the last resort.
+_INDEX_NAMES = {"timestamp": ("__index_level_0__", "unnamed:_0", "index", "")}
+_SHOWN = 20
 
 
 def resolve_columns(
@@ -22,6 +25,7 @@ def resolve_columns(
     where: str,
     *,
     symbol_required: bool,
+    timestamp_required: bool = True,
 ) -> dict[str, str]:
     """Find our columns among the names of a file.
 
@@ -33,8 +37,8 @@ def resolve_columns(
         Our name -> the file's name; wins over every other rule.
     where
         Name of the file, for messages.
-    symbol_required
-        False where the symbol may come from the file's name instead.
+    symbol_required, timestamp_required
+        False where a folder's or the file's name may tell it instead.
 
     Returns
     -------
@@ -48,10 +52,12 @@ def resolve_columns(
     """
     found = {}
     for wanted in CANONICAL_COLUMNS:
-        name = _find(wanted, names, column_map, where)
+        name = find_column(wanted, names, column_map, where)
         if name is not None:
             found[wanted] = name
-    optional = set(OPTIONAL_COLUMNS) | (set() if symbol_required else {"symbol"})
+    optional = set(OPTIONAL_COLUMNS)
+    optional |= set() if symbol_required else {"symbol"}
+    optional |= set() if timestamp_required else {"timestamp"}
     missing = [c for c in CANONICAL_COLUMNS if c not in found and c not in optional]
     if missing:
         hint = (
@@ -60,29 +66,37 @@ def resolve_columns(
             else ""
         )
         raise UserError(
-            f"{where} has no column {', '.join(missing)}. Found: {', '.join(names)}. "
+            f"{where} has no column {', '.join(missing)}. Found: {shown(names)}. "
             f"Wanted: {', '.join(CANONICAL_COLUMNS[:-1])}{hint}. If a column has "
             f"another name, say so: data.column_map: {{{missing[0]}: name_in_file}}."
         )
     return found
 
 
-def _find(
+def find_column(
     wanted: str, names: Sequence[str], column_map: Mapping[str, str], where: str
 ) -> str | None:
+    """Find one of our columns among the names of a file; None where it is not.
+
+    Raises
+    ------
+    UserError
+        The map names a column that the file has not, or two columns could be it.
+    """
     if wanted in column_map:
         name = column_map[wanted]
         if name not in names:
             raise UserError(
                 f"data.column_map says that {wanted} is {name!r}, but {where} has only "
-                f"{', '.join(names)}. Correct data.column_map."
+                f"{shown(names)}. Correct data.column_map."
             )
         return name
     if wanted in names:
         return wanted
     free = [name for name in names if name not in column_map.values()]
-    for candidates in ((wanted,), _ALIASES.get(wanted, ())):
-        matches = [name for name in free if _normal(name) in candidates]
+    tiers = ((wanted,), ALIASES.get(wanted, ()), _INDEX_NAMES.get(wanted, ()))
+    for candidates in tiers:
+        matches = [name for name in free if normal_name(name) in candidates]
         if len(matches) > 1:
             raise UserError(
                 f"{where}: {' and '.join(matches)} could both be {wanted}. Choose one: "
@@ -93,5 +107,12 @@ def _find(
     return None
 
 
-def _normal(name: str) -> str:
+def normal_name(name: str) -> str:
+    """Spell a column's name in lower case with underscores."""
     return name.strip().lower().replace(" ", "_").replace("-", "_")
+
+
+def shown(names: Sequence[str]) -> str:
+    """List the first names, for messages."""
+    rest = len(names) - _SHOWN
+    return ", ".join(names[:_SHOWN]) + (f" and {rest} more" if rest > 0 else "")

@@ -10,8 +10,11 @@ from zoneinfo import ZoneInfo
 import pandas as pd
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
+from ranking_pipeline.bars.defect_rules import DefectRules
+from ranking_pipeline.bars.interval import interval_minutes
 from ranking_pipeline.bars.source import SIMULATED
 from ranking_pipeline.config import Config
+from ranking_pipeline.errors import UserError
 
 CANONICAL_COLUMNS = (
     "symbol",
@@ -64,13 +67,18 @@ class MarketConfig(Config):
     n_symbols: int = Field(ge=4, description="number of symbols")
     n_sectors: int = Field(ge=1, description="number of sectors, dealt out in turn")
     n_bars: int = Field(ge=64, description="number of bars on the common time axis")
-    interval: Literal["1d", "5m"] = Field(
-        description="length of a bar; must equal data.interval"
+    interval: Literal["1d", "5m", "1m"] = Field(
+        description="length of a bar; must equal data.interval, or data.source_interval"
     )
     bars_per_session: int = Field(
         ge=1,
-        le=78,
-        description="bars of one session (5m; 78 fill 14:30-21:00 UTC)",
+        le=1440,
+        description="bars of one full intraday session; 78 of 5m, or 390 of 1m, fill "
+        "09:30-16:00",
+    )
+    calendar: str | None = Field(
+        description="sessions, as XNYS: its dates, hours and early closes; null = "
+        "business days, intraday 09:30-16:00 in New York"
     )
     start_date: date = Field(description="first calendar day of the simulation")
     strength: float = Field(
@@ -101,10 +109,24 @@ class MarketConfig(Config):
             )
         return self
 
+    @model_validator(mode="after")
+    def _bars_fit_the_session(self) -> Self:
+        fitting = {"1d": self.bars_per_session, "5m": 78, "1m": 390}[self.interval]
+        if self.calendar is None and self.bars_per_session > fitting:
+            raise ValueError(
+                f"bars_per_session is {self.bars_per_session}, but 09:30-16:00 holds "
+                f"{fitting} bars of {self.interval}"
+            )
+        return self
+
 
 class ChecksConfig(Config):
     """How bars are read, which rows are trusted, and when the run must stop."""
 
+    layout: Literal["auto", "long", "wide", "qlib"] = Field(
+        description="long: one row per bar; wide: one column per field and symbol, or "
+        "one file per field; qlib: its binary folder; auto: told from the names"
+    )
     interval: str = Field(
         description="length of a bar: 1d, or a number of minutes or hours as 5m, 1h"
     )
@@ -127,29 +149,14 @@ class ChecksConfig(Config):
     adjust_by_adj_close: bool = Field(
         description="scale open, high, low and close by adj_close / close where given"
     )
-    range_rule: Literal["quarantine", "repair"] = Field(
-        description="open or close outside [low, high]: set aside, or widen the range"
+    calendar: str | None = Field(
+        description="exchange calendar, as XNYS or 24/7; null = every local date trades"
     )
-    range_tolerance: float = Field(
-        ge=0, description="relative excess over [low, high] that counts as rounding"
+    session: Literal["regular", "all"] = Field(
+        description="with a calendar, intraday bars outside the session: set aside "
+        "(regular), or keep (all)"
     )
-    conflict_rule: Literal["quarantine", "keep_last"] = Field(
-        description="rows with one key and different values: all out, or last one kept"
-    )
-    weekend_rule: Literal["quarantine", "keep"] = Field(
-        description="daily bars of a Saturday or Sunday; keep for markets without rest"
-    )
-    stale_run_bars: int = Field(
-        ge=1, description="equal bars in a row after which a name is not tradable"
-    )
-    outlier_sigmas: float = Field(
-        gt=0, description="robust sigmas beyond which a reverting return is flagged"
-    )
-    survivorship_warning_share: float = Field(
-        gt=0,
-        le=1,
-        description="share of symbols alive at the end that is suspicious",
-    )
+    defects: DefectRules = Field(description="what becomes of each defect")
     max_quarantined_share: float = Field(
         ge=0, le=1, description="share of all rows set aside above which the run stops"
     )
@@ -214,16 +221,54 @@ class DataConfig(ChecksConfig):
         min_length=1,
         description="'simulated', or a parquet or CSV file, or a folder of them",
     )
+    source_interval: str | None = Field(
+        description="length of the bars in the source where they are finer than "
+        "interval, to which they are then resampled; null = the same"
+    )
     sectors: str | None = Field(
-        description="CSV file with the columns symbol and sector; null = none"
+        description="CSV file with the columns symbol, sector and, where sectors change, "
+        "valid_from [, valid_to]; null = none"
+    )
+    universe: str | None = Field(
+        description="CSV file of membership: symbol, start_date, end_date (empty = still "
+        "a member); null = every symbol is a member always"
     )
     market: MarketConfig
 
     @model_validator(mode="after")
-    def _one_interval(self) -> Self:
-        if self.source == SIMULATED and self.market.interval != self.interval:
+    def _intervals_fit(self) -> Self:
+        if self.source_interval is not None:
+            fine = _minutes("source_interval", self.source_interval)
+            coarse = _minutes("interval", self.interval)
+            if fine >= coarse or coarse % fine:
+                raise ValueError(
+                    f"source_interval {self.source_interval!r} must be shorter than "
+                    f"interval {self.interval!r} and divide it; null when they are equal"
+                )
+            anchored = self.calendar is not None or self.interval == "1d"
+            if self.source != SIMULATED and not anchored:
+                raise ValueError(
+                    f"bars of {self.interval} are counted from the open of a session, "
+                    "which source_interval needs to know: set calendar, as XNYS or 24/7"
+                )
+        wanted = self.source_interval or self.interval
+        if self.source == SIMULATED and self.market.interval != wanted:
+            name = "interval" if self.source_interval is None else "source_interval"
             raise ValueError(
-                f"interval is {self.interval!r} but market.interval is "
+                f"{name} is {wanted!r} but market.interval is "
                 f"{self.market.interval!r}: set both alike"
             )
         return self
+
+    def of_source(self) -> Self:
+        """Parameters with the interval of the bars as the source holds them."""
+        if self.source_interval is None:
+            return self
+        return self.model_copy(update={"interval": self.source_interval})
+
+
+def _minutes(name: str, interval: str) -> int:
+    try:
+        return interval_minutes(interval)
+    except UserError as error:
+        raise ValueError(f"{name}: {error}") from None

@@ -1,6 +1,8 @@
-"""The dense panel of a table of bars."""
+"""Between the dense panel and tables of bars."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
@@ -8,38 +10,57 @@ import pandas as pd
 from ranking_pipeline.panel import OHLCV, Panel
 
 
-def build_panel(bars: pd.DataFrame) -> Panel:
-    """Scatter bars into a dense array; a missing bar stays NaN.
+def bar_table(panel: Panel, block: slice) -> pd.DataFrame:
+    """Make a table of all bars of a slice of the axis, tradable or not.
 
     Parameters
     ----------
-    bars
-        Table of checked bars: timestamp (tz-aware), symbol, open, high, low, close,
-        volume, tradable; one row per symbol and time, in any order.
+    panel
+        Checked bars.
+    block
+        Which bars of the time axis; ``slice(None)`` takes all.
 
     Returns
     -------
-    Panel
-        Shape (S, T, 5), float32; T is the union of the timestamps of all symbols.
-
-    Raises
-    ------
-    ValueError
-        Two rows share a symbol and a timestamp.
+    DataFrame
+        timestamp (END of the bar, UTC), symbol (category of all symbols of the panel),
+        open, high, low, close, volume (float32), tradable; one row per bar that is
+        there, sorted by (timestamp, symbol).
     """
-    names, symbol = np.unique(
-        bars["symbol"].astype(str).to_numpy(), return_inverse=True
-    )
-    stamps = bars["timestamp"].dt.tz_convert("UTC").dt.tz_localize(None)
-    axis, bar = np.unique(stamps.to_numpy("datetime64[ns]"), return_inverse=True)
-    shape = (len(names), len(axis))
-    cell = symbol * shape[1] + bar
-    if np.bincount(cell, minlength=1).max() > 1:
-        raise ValueError("bars hold two rows with one symbol and timestamp")
-    values = np.full((*shape, len(OHLCV)), np.nan, dtype=np.float32)
-    flat = values.reshape(-1, len(OHLCV))
-    for position, name in enumerate(OHLCV):
-        flat[cell, position] = bars[name].to_numpy(np.float32)
-    tradable = np.zeros(shape, dtype=bool)
-    tradable.reshape(-1)[cell] = bars["tradable"].to_numpy(bool)
-    return Panel(tuple(str(name) for name in names), axis, OHLCV, values, tradable)
+    part = panel.cut(block)
+    bars, symbols = np.nonzero(part.present.T)
+    names = pd.Index(part.symbols, dtype=str)
+    # Datetimes are taken as they are; the zone costs nothing when it is added last.
+    stamps = pd.DatetimeIndex(part.timestamps[bars]).tz_localize("UTC")
+    table = {
+        "timestamp": stamps,
+        "symbol": pd.Categorical.from_codes(symbols, categories=names),
+    }
+    values = part.values[symbols, bars]
+    columns = {
+        name: values[:, position]
+        for position, name in enumerate(part.fields)
+        if name in OHLCV
+    }
+    tradable = part.tradable[symbols, bars]
+    return pd.DataFrame({**table, **columns, "tradable": tradable})
+
+
+def bar_blocks(panel: Panel, rows_per_block: int) -> Iterator[pd.DataFrame]:
+    """Make the same table in blocks of whole bars that follow each other.
+
+    Parameters
+    ----------
+    panel
+        Checked bars.
+    rows_per_block
+        Cells of a block, present or not; a block holds at least one bar.
+
+    Yields
+    ------
+    DataFrame
+        As :func:`bar_table`.
+    """
+    step = max(1, rows_per_block // max(1, panel.n_symbols))
+    for first in range(0, panel.n_bars, step):
+        yield bar_table(panel, slice(first, first + step))

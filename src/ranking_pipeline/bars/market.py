@@ -9,11 +9,14 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from ranking_pipeline.bars.calendar import Sessions
 from ranking_pipeline.bars.config import MarketConfig
 from ranking_pipeline.bars.defects import plant_defects
+from ranking_pipeline.bars.market_clock import bar_clock
 from ranking_pipeline.bars.planted_signal import SIGNAL_BARS, Signal, planted_score
 from ranking_pipeline.bars.shocks import Shocks, Traits, draw_traits
 from ranking_pipeline.bars.source import SIMULATED
+from ranking_pipeline.panel import Panel
 
 Array = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
@@ -31,7 +34,6 @@ SECTOR_NAMES = (
     "Real Estate",
     "Utilities",
 )
-_SESSION_OPEN = pd.Timedelta(hours=14, minutes=30)
 TRUTH_COLUMNS = ("timestamp", "symbol", "oracle_score", "loading")
 
 
@@ -50,12 +52,15 @@ class SimulatedMarket:
         (timestamp, symbol), one row where a symbol has a bar and enough history.
     planted : mapping
         Rows damaged on purpose, by the rule that must find them.
+    sessions : Sessions or None
+        Opens and closes of its dates; None for daily bars of plain business days.
     """
 
     raw: pd.DataFrame
     sectors: pd.DataFrame
     truth: pd.DataFrame
     planted: Mapping[str, int]
+    sessions: Sessions | None
 
 
 def simulate_market(
@@ -76,22 +81,22 @@ def simulate_market(
     entry_lag_bars
         Bars between the decision and the entry.
     """
-    traits = draw_traits(config, seed)
+    traits, clock = draw_traits(config, seed), bar_clock(config)
     listed = _listed(traits, config.n_bars)
-    fields, score = _simulate_paths(config, traits, listed, seed, entry_lag_bars)
+    fields, score = _simulate_paths(
+        config, traits, Shocks(config, traits, clock), listed, seed, entry_lag_bars
+    )
     rng = np.random.default_rng([seed, 3])
     present = listed & (rng.random(listed.shape) >= config.missing_share)
-    starts, ends = bar_clock(config)
-    raw = _raw_bars(fields, present, starts, traits)
+    raw = _raw_bars(fields, present, clock.starts, traits)
     planted: Mapping[str, int] = {}
     if config.planted_defects:
         raw, planted = plant_defects(raw, np.random.default_rng([seed, 4]))
     known = present & (
         np.arange(config.n_bars)[:, None] - traits.first_bar >= SIGNAL_BARS
     )
-    return SimulatedMarket(
-        raw, _sectors(traits), _truth(score, known, ends, traits), planted
-    )
+    truth = _truth(score, known, clock.ends, traits)
+    return SimulatedMarket(raw, _sectors(traits), truth, planted, clock.sessions)
 
 
 def empty_truth() -> pd.DataFrame:
@@ -106,31 +111,23 @@ def empty_truth() -> pd.DataFrame:
     )
 
 
-def restrict_truth(truth: pd.DataFrame, bars: pd.DataFrame) -> pd.DataFrame:
+def restrict_truth(truth: pd.DataFrame, panel: Panel) -> pd.DataFrame:
     """Keep the truth of the bars that passed the checks and were asked for."""
-    key = ["timestamp", "symbol"]
-    kept = pd.MultiIndex.from_frame(bars[key].astype({"symbol": "str"}))
-    own = pd.MultiIndex.from_frame(truth[key].astype({"symbol": "str"}))
-    return truth[own.isin(kept)].reset_index(drop=True)
+    stamps = truth["timestamp"].dt.tz_convert("UTC").dt.tz_localize(None)
+    bar, known_bar = _place(stamps.to_numpy("M8[ns]"), panel.timestamps)
+    names = np.array(panel.symbols, dtype=str)
+    symbol, known_symbol = _place(truth["symbol"].to_numpy(str), names)
+    kept = known_bar & known_symbol
+    kept[kept] = panel.present[symbol[kept], bar[kept]]
+    return truth[kept].reset_index(drop=True)
 
 
-def bar_clock(config: MarketConfig) -> tuple[pd.DatetimeIndex, pd.DatetimeIndex]:
-    """Start and end of each bar in UTC: business days, or sessions from 14:30."""
-    if config.interval == "1d":
-        starts = _business_days(config, config.n_bars)
-        return starts, starts + pd.Timedelta(days=1)
-    sessions = -(-config.n_bars // config.bars_per_session)
-    days = _business_days(config, sessions)
-    five = pd.Timedelta(minutes=5)
-    clock = _SESSION_OPEN + five * np.arange(config.bars_per_session)
-    starts = days.repeat(config.bars_per_session) + np.tile(clock, sessions)
-    starts = pd.DatetimeIndex(starts[: config.n_bars])
-    return starts, starts + five
-
-
-def _business_days(config: MarketConfig, periods: int) -> pd.DatetimeIndex:
-    days = pd.bdate_range(config.start_date, periods=periods, tz="UTC")
-    return pd.DatetimeIndex(days.as_unit("ns"))
+def _place(
+    wanted: npt.NDArray[np.generic], axis: npt.NDArray[np.generic]
+) -> tuple[npt.NDArray[np.intp], Mask]:
+    """Position of each value on a sorted axis, and whether it is there."""
+    place = np.minimum(np.searchsorted(axis, wanted), len(axis) - 1)
+    return place, axis[place] == wanted
 
 
 def _listed(traits: Traits, n_bars: int) -> Mask:
@@ -140,7 +137,12 @@ def _listed(traits: Traits, n_bars: int) -> Mask:
 
 
 def _simulate_paths(
-    config: MarketConfig, traits: Traits, listed: Mask, seed: int, lag: int
+    config: MarketConfig,
+    traits: Traits,
+    shocks: Shocks,
+    listed: Mask,
+    seed: int,
+    lag: int,
 ) -> tuple[dict[str, Array], Array]:
     """Bars and score of every symbol and bar, each of shape (T, S)."""
     rng = np.random.default_rng([seed, 2])
@@ -148,10 +150,9 @@ def _simulate_paths(
     gaps, returns, score = np.zeros(shape), np.zeros(shape), np.zeros(shape)
     reach = np.zeros((*shape, 2))
     log_volume = np.tile(traits.log_volume, (shape[0], 1))
-    shocks = Shocks(config, traits, rng)
     surprise = np.zeros(shape[1])
     for bar in range(shape[0]):
-        overnight, intraday = shocks.draw(bar)
+        overnight, intraday = shocks.draw(bar, rng)
         surprise = 0.6 * surprise + rng.normal(0.0, 0.35, shape[1])
         span = np.abs(rng.normal(0.0, 0.4, (shape[1], 2)))
         paid = bar - 1 - lag
@@ -161,9 +162,12 @@ def _simulate_paths(
         here = listed[bar]
         gaps[bar] = np.where(here, overnight, 0.0)
         returns[bar] = np.where(here, overnight + intraday, 0.0)
-        relative = np.abs(returns[bar]) / traits.volatility
-        log_volume[bar, here] += (surprise + 0.3 * relative)[here]
-        reach[bar] = span * traits.volatility[:, None]
+        # What happened over night moves the price more than the volume.
+        moved = np.where(here, overnight / shocks.night[bar] + intraday, 0.0)
+        relative = np.abs(moved) / traits.volatility
+        usual = shocks.log_activity[bar]
+        log_volume[bar, here] += (surprise + 0.3 * relative)[here] + usual
+        reach[bar] = span * traits.volatility[:, None] * shocks.unrest[bar]
         history = slice(max(0, bar - SIGNAL_BARS + 1), bar + 1)
         score[bar] = planted_score(
             Signal(gaps[bar], returns[history], log_volume[history], here),

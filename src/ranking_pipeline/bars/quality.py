@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from ranking_pipeline.bars.raw import RawBars
+from ranking_pipeline.bars.rows import Cells, Rows
 from ranking_pipeline.bars.rules import NUMBERS, ROW_RULES, RULE_CODE
 
 QUALITY_COLUMNS = ("rule", "action", "rows", "symbols", "example")
@@ -22,86 +26,110 @@ QUARANTINE_COLUMNS = (
 )
 
 
+@dataclass(frozen=True)
+class _Line:
+    """One line of the table; an example is a row of the source, or said in words."""
+
+    rule: str
+    action: str
+    rows: int
+    symbols: int
+    example: int | str
+
+
 class QualityLog:
     """Collects what each rule found.
 
     Parameters
     ----------
-    raw
-        The rows as read.
-    codes : ndarray of int, shape (n,)
-        Symbol of each row, -1 where it is missing.
+    rows
+        Symbols and bars of the raw rows.
     """
 
-    def __init__(self, raw: pd.DataFrame, codes: npt.NDArray[np.int64]) -> None:
-        self._raw, self._codes = raw, codes
-        self._lines: list[dict[str, Any]] = []
+    def __init__(self, rows: Rows) -> None:
+        self._rows = rows
+        self._lines: list[_Line] = []
 
-    def add(
-        self,
-        rule: str,
-        action: str,
-        found: npt.NDArray[np.bool_],
-        order: npt.NDArray[np.intp] | None = None,
+    def add(self, rule: str, action: str, found: npt.NDArray[np.intp]) -> None:
+        """Write down the raw rows at the positions ``found``."""
+        if len(found):
+            symbols = len(np.unique(self._rows.symbol[found]))
+            line = _Line(rule, action, len(found), symbols, int(found[0]))
+            self._lines.append(line)
+
+    def add_cells(self, rule: str, action: str, cells: Cells) -> None:
+        """Write down bars of the panel by their cells."""
+        if len(cells):
+            symbols = len(np.unique(cells // self._rows.shape[1]))
+            example = int(self._rows.find(cells[:1])[0])
+            self._lines.append(_Line(rule, action, len(cells), symbols, example))
+
+    def note(
+        self, rule: str, action: str, example: str, rows: int = 0, symbols: int = 0
     ) -> None:
-        """Write down the rows where ``found``; ``order`` maps them to source rows."""
-        rows = np.flatnonzero(found) if order is None else order[found]
-        if not len(rows):
-            return
-        self._lines.append(
-            {
-                "rule": rule,
-                "action": action,
-                "rows": len(rows),
-                "symbols": len(np.unique(self._codes[rows])),
-                "example": self._example(int(rows[0])),
-            }
-        )
+        """Write down something that is not about raw rows."""
+        self._lines.append(_Line(rule, action, rows, symbols, example))
 
-    def note(self, rule: str, action: str, example: str) -> None:
-        """Write down something that is not about rows."""
-        line = {"rule": rule, "action": action, "rows": 0, "symbols": 0}
-        self._lines.append({**line, "example": example})
-
-    def table(self) -> pd.DataFrame:
+    def table(self, raw: RawBars) -> pd.DataFrame:
         """One line per rule and action that found something."""
-        return pd.DataFrame(self._lines, columns=list(QUALITY_COLUMNS)).astype(
+        rows = sorted(
+            {line.example for line in self._lines if isinstance(line.example, int)}
+        )
+        shown: dict[int | str, str] = dict(zip(rows, examples(raw, rows), strict=True))
+        lines = [
+            (line.rule, line.action, line.rows, line.symbols, shown.get(line.example))
+            for line in self._lines
+        ]
+        table = pd.DataFrame(lines, columns=list(QUALITY_COLUMNS))
+        said = [line.example for line in self._lines]
+        table["example"] = table["example"].where(
+            table["example"].notna(), pd.Series(said, dtype=object)
+        )
+        return table.astype(
             {"rule": str, "action": str, "rows": "i8", "symbols": "i8", "example": str}
         )
 
-    def _example(self, row: int) -> str:
-        cells = self._raw.iloc[row]
-        numbers = " ".join(f"{n} {_short(cells[n])}" for n in NUMBERS if n in cells)
-        return f"{cells['symbol']} {cells['timestamp']}: {numbers}"
+
+def examples(raw: RawBars, rows: list[int]) -> list[str]:
+    """Show single rows as they are stored, for messages."""
+    if not rows:
+        return []
+    frame = raw.rows(np.array(rows, dtype=np.int64))
+    return [_shown(cells) for cells in frame.to_dict("records")]
+
+
+def _shown(cells: Mapping[Any, Any]) -> str:
+    numbers = " ".join(f"{n} {_short(cells[n])}" for n in NUMBERS if n in cells)
+    return f"{cells['symbol']} {cells['timestamp']}: {numbers}"
 
 
 def _short(cell: object) -> str:
-    return f"{cell:.6g}" if isinstance(cell, float) else str(cell)
+    return f"{cell:.6g}" if isinstance(cell, (float, np.floating)) else str(cell)
 
 
-def quarantine_table(
-    raw: pd.DataFrame, verdict: npt.NDArray[np.int8], keep_last: bool
-) -> pd.DataFrame:
-    """Return the rows set aside, with the values that the file held.
+def quarantine_table(raw: RawBars, rows: Rows, keep_last: bool) -> pd.DataFrame:
+    """Return the rows set aside, with the values that the source held.
 
     Parameters
     ----------
     raw
-        The rows as read.
-    verdict : ndarray of int8, shape (n,)
-        Position in ``ROW_RULES``.
+        The source.
+    rows
+        Its rows with their verdicts.
     keep_last
         Whether one of several conflicting rows was kept, which the action then says.
     """
-    out = np.flatnonzero(verdict)
-    table = raw.iloc[out].reindex(columns=list(QUARANTINE_COLUMNS[:-2]))
+    out = np.flatnonzero(rows.verdict > 0)
+    verdict = rows.verdict[out]
+    table = raw.rows(out).reindex(columns=list(QUARANTINE_COLUMNS[:-2]))
     table = table.reset_index(drop=True)
     for name in ("source_file", "symbol", "timestamp"):
         table[name] = table[name].astype(str).where(table[name].notna(), "")
     for name in NUMBERS:
         table[name] = _storable(table[name])
-    table["rule"] = pd.Series([ROW_RULES[code] for code in verdict[out]], dtype=str)
-    table["action"] = pd.Series(_actions(verdict[out], keep_last), dtype=str)
+    table["source_row"] = table["source_row"].astype(np.int64)
+    table["rule"] = pd.Series([ROW_RULES[code] for code in verdict], dtype=str)
+    table["action"] = pd.Series(_actions(verdict, keep_last), dtype=str)
     return table
 
 
@@ -115,7 +143,7 @@ def _storable(column: pd.Series) -> pd.Series:
 
 
 def _actions(verdict: npt.NDArray[np.int8], keep_last: bool) -> list[str]:
-    special = {RULE_CODE["exact_duplicate"]: "merged into an equal row"}
+    special = {int(RULE_CODE["exact_duplicate"]): "merged into an equal row"}
     if keep_last:
-        special[RULE_CODE["conflicting_duplicate"]] = "replaced by a later row"
+        special[int(RULE_CODE["conflicting_duplicate"])] = "replaced by a later row"
     return [special.get(int(code), "quarantined") for code in verdict]

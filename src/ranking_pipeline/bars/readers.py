@@ -1,37 +1,30 @@
-"""Read bars as they are: a parquet or CSV file, or a folder of them."""
+"""Read bars as they are: files, folders of them, wide tables and qlib folders."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
 from ranking_pipeline.bars.config import ChecksConfig
-from ranking_pipeline.bars.files import SourceFile, list_files, peek, read_file
+from ranking_pipeline.bars.field_files import (
+    FieldFiles,
+    group_fields,
+    peek_fields,
+    read_fields,
+)
+from ranking_pipeline.bars.files import SourceFile, list_files, peek_long, read_long
+from ranking_pipeline.bars.qlib_bars import inspect_qlib, read_qlib
+from ranking_pipeline.bars.reading import Part, Reading, one_line, require_some
+from ranking_pipeline.bars.source import is_qlib_folder
 from ranking_pipeline.bars.timestamps import parse_stamps, require_zone
+from ranking_pipeline.bars.wide import peek_wide, read_header, read_wide, wide_columns
 from ranking_pipeline.errors import UserError
 
+__all__ = ["Reading", "inspect_source", "read_bars"]
 
-@dataclass(frozen=True)
-class Reading:
-    """What a reader saw besides the rows.
-
-    Attributes
-    ----------
-    source : str
-        Name of the file or folder, without its path.
-    columns_ignored : tuple of str
-        Columns that are none of ours.
-    unreadable_files : tuple of (str, str)
-        Files of a folder that could not be read, each with the reason.
-    """
-
-    source: str
-    columns_ignored: tuple[str, ...] = ()
-    unreadable_files: tuple[tuple[str, str], ...] = ()
+Unit = SourceFile | FieldFiles
 
 
 def inspect_source(source: str | Path, config: ChecksConfig) -> None:
@@ -41,36 +34,49 @@ def inspect_source(source: str | Path, config: ChecksConfig) -> None:
     ------
     UserError
         The path does not exist or holds no bars, no file can be read, a required column
-        is missing, there are no rows, or the timestamps have no time zone.
+        is missing, the layout is not clear, there are no rows, or the timestamps have
+        no time zone; of a qlib folder: its calendar, its list of instruments or the
+        frequency is missing.
     """
-    files, readable, rows = list_files(source, config), 0, 0
+    if _is_qlib(source, config):
+        require_zone(inspect_qlib(Path(source), config), config, Path(source).name)
+        return
+    units = group_fields(list_files(source, config), config)
+    parts: list[Part] = []
     reasons = []
-    for file in files:
+    for unit in units:
         try:
-            head = peek(file, config)
+            head = _peek(unit, config)
         except (OSError, ValueError) as error:
-            reasons.append((file.name, _one_line(error)))
+            reasons.append((unit.name, one_line(error)))
             continue
-        readable += 1
-        rows += len(head)
+        parts.append(Part(head))
         if len(head):
-            parsed = parse_stamps(head["timestamp"], config, file.name)
-            require_zone(parsed, config, file.name)
-    _require_some(files, readable, rows, reasons)
+            parsed = parse_stamps(head["timestamp"], config, unit.name)
+            require_zone(parsed, config, unit.name)
+    require_some(len(units), parts, reasons, units[0].name)
 
 
 def read_bars(source: str | Path, config: ChecksConfig) -> tuple[pd.DataFrame, Reading]:
     """Read the rows of a source as they are, before any check.
 
     A file of a folder that is damaged is left out and named in the result; it is an
-    error when no file is left.
+    error when no file is left. Files, columns and binaries that hold other symbols
+    than ``config.symbols`` are not read.
 
     Parameters
     ----------
     source
-        A parquet or CSV file with a symbol column, or a folder of such files. In a
-        folder the symbol may also come from a ``symbol=`` folder or the file's name,
-        and of ``interval=`` folders only that of ``config.interval`` is read.
+        One of:
+
+        * a parquet or CSV file with one row per bar and a symbol column, or with one
+          column per field and symbol (:func:`~ranking_pipeline.bars.wide_names.find_wide`);
+        * a folder of such files at any depth. The symbol may also come from a
+          ``symbol=`` folder or the file's name, the trading date of daily bars from a
+          ``date=`` folder, and of ``interval=`` folders only those of
+          ``config.interval`` are read; other ``key=value`` folders are passed through;
+        * a folder with one wide file per field;
+        * a qlib folder (:func:`~ranking_pipeline.bars.qlib_bars.read_qlib`).
 
     Returns
     -------
@@ -78,48 +84,81 @@ def read_bars(source: str | Path, config: ChecksConfig) -> tuple[pd.DataFrame, R
         Raw bars: symbol (category), timestamp, open, high, low, close, volume,
         [adj_close,] source_file (category), source_row (from 0).
     reading
-        Columns ignored and files left out.
+        Layout, columns ignored, files left out, notes.
 
     Raises
     ------
     UserError
-        As :func:`inspect_source`.
+        As :func:`inspect_source`; or no file holds a symbol of ``config.symbols``.
     """
-    files = list_files(source, config)
-    parts: list[pd.DataFrame] = []
-    ignored: set[str] = set()
+    if _is_qlib(source, config):
+        return read_qlib(Path(source), config)
+    units = group_fields(list_files(source, config), config)
+    parts: list[Part] = []
     reasons: list[tuple[str, str]] = []
-    for file in files:
+    empty: list[str] = []
+    for unit in units:
         try:
-            part, extra = read_file(file, config)
+            part = _read(unit, config)
         except (OSError, ValueError) as error:
-            reasons.append((file.name, _one_line(error)))
+            reasons.append((unit.name, one_line(error)))
             continue
-        parts.append(part)
-        ignored.update(extra)
-    _require_some(files, len(parts), sum(map(len, parts)), reasons)
-    reading = Reading(Path(source).name, tuple(sorted(ignored)), tuple(reasons))
-    return _join([part for part in parts if len(part)]), reading
+        if part is not None:
+            parts.append(part)
+            reasons += part.left_out
+            empty += [] if len(part.rows) else [unit.name]
+    if not parts and len(reasons) < len(units):
+        raise _no_such_symbol(units, config, reasons)
+    require_some(len(units), parts, reasons, units[0].name)
+    reading = Reading(
+        Path(source).name,
+        tuple(sorted({name for part in parts for name in part.columns_ignored})),
+        tuple(reasons),
+        " and ".join(sorted({part.layout for part in parts})),
+        empty_files=tuple(empty),
+    )
+    return _join([part.rows for part in parts if len(part.rows)]), reading
 
 
-def _require_some(
-    files: Sequence[SourceFile],
-    readable: int,
-    rows: int,
-    reasons: list[tuple[str, str]],
-) -> None:
-    if not readable:
-        name, reason = reasons[0]
-        raise UserError(
-            f"data.source: none of {len(files)} file(s) can be read; {name}: {reason}. "
-            "Copy or export it again."
-        )
-    if not rows:
-        raise UserError(
-            f"data.source: {files[0].name} has the right columns but zero rows"
-            f"{'' if len(files) == 1 else f', as have all {len(files)} files'}. "
-            "Export it again with data."
-        )
+def _is_qlib(source: str | Path, config: ChecksConfig) -> bool:
+    if config.layout == "auto":
+        return is_qlib_folder(Path(source))
+    return config.layout == "qlib"
+
+
+def _peek(unit: Unit, config: ChecksConfig) -> pd.DataFrame:
+    if isinstance(unit, FieldFiles):
+        return peek_fields(unit, config)
+    header = read_header(unit, config)
+    wide = wide_columns(unit, header, config)
+    if wide is None:
+        return peek_long(unit, config)
+    return peek_wide(unit, header, wide, config)
+
+
+def _read(unit: Unit, config: ChecksConfig) -> Part | None:
+    if isinstance(unit, FieldFiles):
+        return read_fields(unit, config)
+    header = read_header(unit, config)
+    wide = wide_columns(unit, header, config)
+    if wide is not None:
+        return read_wide(unit, header, wide, config)
+    long = read_long(unit, config)
+    return None if long is None else Part(long[0], tuple(long[1]))
+
+
+def _no_such_symbol(
+    units: Sequence[Unit], config: ChecksConfig, reasons: Sequence[tuple[str, str]]
+) -> UserError:
+    files = [unit for unit in units if isinstance(unit, SourceFile)]
+    names = [file.symbol for file in files if file.symbol]
+    has = f" It has {len(names)} files, as of {', '.join(names[:5])}." if names else ""
+    if reasons:
+        has += f" {len(reasons)} cannot be read, as {': '.join(reasons[0])}."
+    return UserError(
+        f"data.symbols: the source holds none of {', '.join(config.symbols[:10])}.{has} "
+        "Symbols are compared letter by letter."
+    )
 
 
 def _join(parts: list[pd.DataFrame]) -> pd.DataFrame:
@@ -127,13 +166,19 @@ def _join(parts: list[pd.DataFrame]) -> pd.DataFrame:
         return parts[0].reset_index(drop=True)
     _require_adjustment_in_all(parts)
     _align_stamps(parts)
-    for part in parts:
-        for name in ("symbol", "source_file"):
-            part[name] = part[name].astype(str).where(part[name].notna())
-    joined = pd.concat(parts, ignore_index=True)
-    for name in ("symbol", "source_file"):
-        joined[name] = joined[name].astype("category")
-    return joined
+    columns = {
+        name: pd.api.types.union_categoricals([_texts(part[name]) for part in parts])
+        for name in ("symbol", "source_file")
+    }
+    joined = pd.concat([part.drop(columns=list(columns)) for part in parts])
+    joined = joined.reset_index(drop=True).assign(**columns)
+    return joined[parts[0].columns]
+
+
+def _texts(column: pd.Series) -> pd.Series:
+    """A category whose names are text of one dtype, so that parts can be joined."""
+    names = pd.Index(column.cat.categories, dtype=str)
+    return column.cat.rename_categories(names)
 
 
 def _require_adjustment_in_all(parts: list[pd.DataFrame]) -> None:
@@ -165,7 +210,3 @@ def _align_stamps(parts: list[pd.DataFrame]) -> None:
     elif any(plain) and not all(plain):
         for part in parts:
             part["timestamp"] = part["timestamp"].astype(str)
-
-
-def _one_line(error: Exception) -> str:
-    return re.sub(r"\s+", " ", str(error)).strip()[:200] or type(error).__name__

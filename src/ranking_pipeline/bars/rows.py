@@ -1,93 +1,174 @@
-"""Raw rows in source order, with their symbols, times and numbers read."""
+"""Rows: the symbol, the bar and the verdict of each raw row, in source order."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from ranking_pipeline.bars.axis import TimeAxis, read_axis
+from ranking_pipeline.bars.calendar import Sessions
 from ranking_pipeline.bars.config import ChecksConfig
-from ranking_pipeline.bars.rules import Numbers, read_numbers
-from ranking_pipeline.bars.timestamps import BarTimes, bar_times
+from ranking_pipeline.bars.raw import RawBars, pieces
+from ranking_pipeline.bars.reading import Reading
+from ranking_pipeline.bars.rules import RULE_CODE, UNSELECTED, Verdict
 from ranking_pipeline.errors import UserError
 
-Mask = npt.NDArray[np.bool_]
-Codes = npt.NDArray[np.int64]
+Codes = npt.NDArray[np.int32]
+Cells = npt.NDArray[np.int64]
+
+_NO_SYMBOL, _UNWANTED = -1, -2
 
 
 @dataclass(frozen=True)
 class Rows:
-    """Raw rows in their source order with what was read from them."""
+    """Raw rows by their place in the panel.
 
-    raw: pd.DataFrame
+    Attributes
+    ----------
+    names : tuple of str, length S
+        Symbols with at least one selected row, sorted.
+    axis : TimeAxis
+        The T bars.
+    symbol, bar : ndarray of int32, shape (n,)
+        Place of each row; negative where the row has none.
+    verdict : ndarray of int8, shape (n,)
+        Rule that the row breaks, 0 where it is sound so far, UNSELECTED where it was
+        not asked for. Later checks write to it.
+    """
+
     names: tuple[str, ...]
-    codes: Codes
-    times: BarTimes
-    numbers: Numbers
+    axis: TimeAxis
+    symbol: Codes
+    bar: Codes
+    verdict: Verdict
 
-    def take(self, keep: Mask) -> Rows:
-        """Return only the rows where ``keep``, in the same order."""
-        times, numbers = self.times, self.numbers
-        return replace(
-            self,
-            raw=self.raw[keep].reset_index(drop=True),
-            codes=self.codes[keep],
-            times=replace(
-                times, end=times.end[keep], trading_date=times.trading_date[keep]
-            ),
-            numbers=Numbers(
-                {name: values[keep] for name, values in numbers.values.items()},
-                numbers.unreadable[keep],
-                numbers.from_text[keep],
-            ),
-        )
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(S, T)."""
+        return len(self.names), len(self.axis.ends)
 
+    def cells(self, rows: slice | npt.NDArray[np.integer]) -> Cells:
+        """Symbol and bar of some rows as one number, ``symbol * T + bar``."""
+        n_bars = np.int64(self.shape[1])
+        return np.asarray(self.symbol[rows] * n_bars + self.bar[rows])
 
-def read_rows(raw: pd.DataFrame, config: ChecksConfig, source: str) -> Rows:
-    """Read symbols, times and numbers of raw bars; codes follow the sorted names."""
-    # Recoding through the sorted names makes the order of codes that of the symbols.
-    symbols = raw["symbol"].astype("category")
-    texts = np.array([str(name) for name in symbols.cat.categories], dtype=object)
-    used, inverse = np.unique(texts, return_inverse=True)
-    stored = symbols.cat.codes.to_numpy()
-    codes = np.where(stored < 0, -1, np.append(inverse, -1)[stored]).astype(np.int64)
-    empty = np.append([not name.strip() for name in used], True)
-    codes[empty[codes]] = -1
-    times = bar_times(raw["timestamp"], config, source)
-    return Rows(raw, tuple(str(name) for name in used), codes, times, read_numbers(raw))
+    def find(self, cells: Cells) -> npt.NDArray[np.intp]:
+        """Sound rows in the given cells, in the order of the rows."""
+        if not len(cells):
+            return np.empty(0, dtype=np.intp)
+        # Only rows between the first and the last symbol looked for need their cells.
+        first, last = cells.min() // self.shape[1], cells.max() // self.shape[1]
+        near = (self.verdict == 0) & (self.symbol >= first) & (self.symbol <= last)
+        found = np.flatnonzero(near)
+        return found[np.isin(self.cells(found), cells)]
 
 
-def select_rows(rows: Rows, config: ChecksConfig) -> Mask:
-    """Find the rows of the requested symbols and dates.
-
-    A row whose symbol or time cannot be read stays, to be judged.
+def read_rows(
+    raw: RawBars,
+    config: ChecksConfig,
+    *,
+    now: pd.Timestamp | None,
+    sessions: Sessions | None,
+) -> Rows:
+    """Read symbols and stamps, and judge the rows by them.
 
     Raises
     ------
     UserError
-        A requested symbol has no rows, or no row is left.
+        A requested symbol has no rows, or no row is left; and as
+        :func:`~ranking_pipeline.bars.axis.read_axis`.
     """
-    keep = np.ones(len(rows.codes), dtype=bool)
-    if config.symbols:
-        absent = sorted(set(config.symbols) - set(rows.names))
-        if absent:
-            raise UserError(
-                f"data.symbols: no bars for {', '.join(absent[:10])}. The source has "
-                f"{len(rows.names)} symbols, as {', '.join(rows.names[:5])}. Symbols "
-                "are compared letter by letter."
-            )
-        wanted = np.append([name in set(config.symbols) for name in rows.names], True)
-        keep &= wanted[rows.codes]
-    dates = rows.times.trading_date
-    if config.first_date is not None:
-        keep &= ~(dates < np.datetime64(config.first_date))
-    if config.last_date is not None:
-        keep &= ~(dates > np.datetime64(config.last_date))
-    if not keep.any():
+    names, symbol = _read_symbols(raw, config)
+    stamps = raw.keys("timestamp")
+    axis = read_axis(
+        stamps.values, config, raw.reading.source, now=now, sessions=sessions
+    )
+    verdict = axis.verdict_of_stamp[stamps.codes]
+    bar = axis.bar_of_stamp[stamps.codes]
+    if len(symbol) and symbol.min() < 0:
+        verdict[(symbol == _NO_SYMBOL) & (verdict >= 0)] = RULE_CODE["missing_symbol"]
+        verdict[symbol == _UNWANTED] = UNSELECTED
+    if not (verdict != UNSELECTED).any():
         raise UserError(
             "No rows are left: data.symbols, data.first_date and data.last_date select "
             "nothing. Widen them."
         )
-    return keep
+    return Rows(names, axis, symbol, bar, verdict)
+
+
+def _read_symbols(raw: RawBars, config: ChecksConfig) -> tuple[tuple[str, ...], Codes]:
+    """Sorted names of the wanted symbols, and the position of each row's among them."""
+    keys = raw.keys("symbol")
+    count = np.bincount(keys.codes + 1, minlength=len(keys.values) + 1)[1:]
+    texts = np.array([str(value) for value in keys.values], dtype=object)
+    known = np.array([bool(text.strip()) for text in texts], dtype=bool)
+    used = known & (count > 0)
+    present = sorted(set(texts[used]))
+    _require_symbols(present, config, raw.reading)
+    names = [n for n in present if not config.symbols or n in set(config.symbols)]
+    position = {name: place for place, name in enumerate(names)}
+    # The last place is that of a missing symbol, code -1.
+    recode = np.full(len(texts) + 1, _NO_SYMBOL, dtype=np.int32)
+    for code in np.flatnonzero(used):
+        recode[code] = position.get(texts[code], _UNWANTED)
+    return tuple(names), recode[keys.codes]
+
+
+def _require_symbols(
+    present: list[str], config: ChecksConfig, reading: Reading
+) -> None:
+    absent = sorted(set(config.symbols) - set(present))
+    if not absent:
+        return
+    torn = "".join(f" {name} cannot be read: {why}." for name, why in _torn(reading))
+    raise UserError(
+        f"data.symbols: no bars for {', '.join(absent[:10])}. The source has "
+        f"{len(present)} symbols, as {', '.join(present[:5])}. Symbols are compared "
+        f"letter by letter.{torn}"
+    )
+
+
+def _torn(reading: Reading) -> tuple[tuple[str, str], ...]:
+    return reading.unreadable_files[:5]
+
+
+def goes_back(rows: Rows) -> npt.NDArray[np.intp]:
+    """Sound rows that lie before the row of their symbol above them, in source order."""
+    newest = np.full(rows.shape[0], -1, dtype=np.int32)
+    found = [np.empty(0, dtype=np.intp)]
+    for piece in pieces(len(rows.verdict)):
+        order = np.flatnonzero(rows.verdict[piece] == 0) + piece.start
+        order = order[np.argsort(rows.symbol[order], kind="stable")]
+        symbol, bar = rows.symbol[order], rows.bar[order]
+        before = np.append(np.int32(-1), bar[:-1])[: len(bar)]
+        first = np.flatnonzero(np.diff(symbol, prepend=-1))
+        before[first] = newest[symbol[first]]
+        found.append(np.sort(order[bar < before]))
+        # Of several values for one symbol, the last one is kept.
+        newest[symbol] = bar
+    return np.concatenate(found)
+
+
+def shared_cells(rows: Rows) -> npt.NDArray[np.bool_]:
+    """Cells with more than one sound row, shape (S * T,)."""
+    seen = np.zeros(rows.shape[0] * rows.shape[1], dtype=bool)
+    shared = np.zeros_like(seen)
+    for piece in pieces(len(rows.verdict)):
+        cells = np.sort(rows.cells(piece)[rows.verdict[piece] == 0])
+        shared[cells[seen[cells]]] = True
+        shared[cells[1:][cells[1:] == cells[:-1]]] = True
+        seen[cells] = True
+    return shared
+
+
+def rows_in(cells: npt.NDArray[np.bool_], rows: Rows) -> npt.NDArray[np.intp]:
+    """Sound rows in the cells of a mask of shape (S * T,), in source order."""
+    found = [np.empty(0, dtype=np.intp)]
+    for piece in pieces(len(rows.verdict)):
+        sound = np.flatnonzero(rows.verdict[piece] == 0)
+        inside = cells[rows.cells(piece)[sound]]
+        found.append(sound[inside] + piece.start)
+    return np.concatenate(found)

@@ -4,21 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
 from ranking_pipeline.bars.config import ChecksConfig
-from ranking_pipeline.bars.timestamps import BarTimes
 
 Array = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
+Verdict = npt.NDArray[np.int8]
 
 PRICES = ("open", "high", "low", "close")
 NUMBERS = (*PRICES, "volume", "adj_close")
 _MISSING_TEXTS = ("", "na", "n/a", "nan", "null", "none")
-_FRIDAY = 4
+
+# The panel holds 32-bit numbers: what lies beyond them cannot be kept.
+_LARGEST = float(np.finfo(np.float32).max)
+_SMALLEST = float(np.finfo(np.float32).tiny)
+# Above it a 64-bit number cannot tell one whole number from the next.
+_EXACT_INTEGERS = 2.0**53
 
 # A row is judged by the first rule that it breaks.
 SOUND = "sound"
@@ -28,6 +34,8 @@ ROW_RULES = (
     "unreadable_timestamp",
     "future_timestamp",
     "weekend_bar",
+    "not_a_session",
+    "outside_session",
     "unreadable_number",
     "missing_price",
     "non_positive_price",
@@ -36,8 +44,12 @@ ROW_RULES = (
     "invalid_adj_close",
     "conflicting_duplicate",
     "exact_duplicate",
+    "zero_volume",
+    "reverting_outlier",
 )
-RULE_CODE = {rule: code for code, rule in enumerate(ROW_RULES)}
+RULE_CODE = {rule: np.int8(code) for code, rule in enumerate(ROW_RULES)}
+# The row belongs to a symbol or a date that was not asked for.
+UNSELECTED = np.int8(-1)
 
 
 @dataclass(frozen=True)
@@ -49,40 +61,60 @@ class Numbers:
     values : mapping of ndarray, each of shape (n,)
         NaN where a cell is missing or cannot be read.
     unreadable : ndarray of bool, shape (n,)
-        Rows with a cell that holds something which is no number.
+        Rows with a cell that holds something which is no number, or none that 64 bits
+        can hold.
     from_text : ndarray of bool, shape (n,)
         Rows with a number that was stored as text.
+    single : bool
+        Whether all prices are stored in 32 bits.
     """
 
     values: Mapping[str, Array]
     unreadable: Mask
     from_text: Mask
+    single: bool = False
 
 
-def read_numbers(raw: pd.DataFrame) -> Numbers:
-    """Cast the numeric columns without loss; a cell that would lose is unreadable."""
-    unreadable = np.zeros(len(raw), dtype=bool)
-    from_text = np.zeros(len(raw), dtype=bool)
+def read_numbers(columns: Mapping[str, npt.NDArray[Any] | pd.Series]) -> Numbers:
+    """Cast the numeric columns without loss; a cell that would lose is unreadable.
+
+    Parameters
+    ----------
+    columns : mapping
+        Our name -> the cells as stored; names that are not ours are left out.
+    """
+    length = len(next(iter(columns.values())))
+    unreadable = np.zeros(length, dtype=bool)
+    from_text = np.zeros(length, dtype=bool)
     values = {}
     for name in NUMBERS:
-        if name in raw:
-            values[name], bad, text = _read_column(raw[name])
-            unreadable |= bad
-            from_text |= text
-    return Numbers(values, unreadable, from_text)
+        if name in columns:
+            values[name], bad, text = _read_column(columns[name])
+            if bad is not None:
+                unreadable |= bad
+            if text is not None:
+                from_text |= text
+    single = all(columns[name].dtype == np.float32 for name in PRICES)
+    return Numbers(values, unreadable, from_text, single)
 
 
-def _read_column(column: pd.Series) -> tuple[Array, Mask, Mask]:
-    none = np.zeros(len(column), dtype=bool)
+def _read_column(
+    column: npt.NDArray[Any] | pd.Series,
+) -> tuple[Array, Mask | None, Mask | None]:
+    """Values of one column, and where it is unreadable or text (None: nowhere)."""
     if pd.api.types.is_bool_dtype(column.dtype):
-        return np.full(len(column), np.nan), ~none, none
+        return np.full(len(column), np.nan), np.ones(len(column), dtype=bool), None
     if pd.api.types.is_numeric_dtype(column.dtype):
-        values = column.to_numpy(dtype=np.float64, na_value=np.nan)
-        lossy = none
-        if pd.api.types.is_integer_dtype(column.dtype):
-            limit = 2.0**53
-            lossy = np.abs(values) >= limit
-        return values, lossy, none
+        if isinstance(column, np.ndarray):
+            values = column.astype(np.float64, copy=False)
+        else:
+            values = column.to_numpy(dtype=np.float64, na_value=np.nan)
+        whole = pd.api.types.is_integer_dtype(column.dtype)
+        return values, np.abs(values) >= _EXACT_INTEGERS if whole else None, None
+    return _read_texts(pd.Series(column))
+
+
+def _read_texts(column: pd.Series) -> tuple[Array, Mask, Mask]:
     present = column.notna().to_numpy(bool)
     texts = column.astype(str).str.strip().where(present, "")
     numbers = pd.to_numeric(texts, errors="coerce").to_numpy(
@@ -93,68 +125,74 @@ def _read_column(column: pd.Series) -> tuple[Array, Mask, Mask]:
     return numbers, said & np.isnan(numbers), stored_as_text & ~np.isnan(numbers)
 
 
-def judge_rows(
-    codes: npt.NDArray[np.int64],
-    times: BarTimes,
-    numbers: Numbers,
-    config: ChecksConfig,
-    now: pd.Timestamp | None,
-) -> npt.NDArray[np.int8]:
-    """Find the first broken rule of each row.
+def plainly_sound(
+    numbers: Numbers, top: Array, bottom: Array, config: ChecksConfig
+) -> Mask:
+    """Rows that break no rule on numbers, found with few passes over the columns.
+
+    A row that is not plainly sound has yet to be judged; one that is never breaks a
+    rule of :func:`judge_numbers`.
 
     Parameters
     ----------
-    codes : ndarray of int, shape (n,)
-        Position of the row's symbol, -1 where it is missing.
-    times, numbers
-        The row's time and values.
+    numbers
+        What the rows hold.
+    top, bottom : ndarray, shape (n,)
+        Largest and smallest of the four prices; NaN where one is missing.
     config
         Tolerances and which rules are on.
-    now
-        Bars that start later are refused; None leaves that rule out.
+    """
+    values, rules = numbers.values, config.defects
+    # Comparisons with NaN are false, so that a missing price is never sound.
+    sound = (bottom >= _SMALLEST) & (top <= _LARGEST)
+    if rules.price_range == "quarantine":
+        sound &= top <= values["high"] * (1 + rules.price_range_tolerance)
+        sound &= bottom >= values["low"] * (1 - rules.price_range_tolerance)
+    volume = values["volume"]
+    least = volume > 0 if rules.zero_volume == "quarantine" else volume >= 0
+    sound &= least & (volume <= _LARGEST)
+    if config.adjust_by_adj_close and "adj_close" in values:
+        adjusted = values["adj_close"]
+        sound &= (adjusted > 0) & (adjusted <= _LARGEST)
+    sound &= ~numbers.unreadable
+    return np.asarray(sound)
+
+
+def judge_numbers(numbers: Numbers, config: ChecksConfig) -> Verdict:
+    """Find the first rule on numbers that each row breaks.
 
     Returns
     -------
     ndarray of int8, shape (n,)
         Position in ``ROW_RULES``; 0 is a sound row. Duplicates are judged elsewhere.
     """
-    verdict = np.zeros(len(codes), dtype=np.int8)
-    for rule, broken in _row_masks(codes, times, numbers, config, now).items():
+    verdict = np.zeros(len(numbers.unreadable), dtype=np.int8)
+    for rule, broken in _masks(numbers, config).items():
         verdict[(verdict == 0) & broken] = RULE_CODE[rule]
     return verdict
 
 
-def _row_masks(
-    codes: npt.NDArray[np.int64],
-    times: BarTimes,
-    numbers: Numbers,
-    config: ChecksConfig,
-    now: pd.Timestamp | None,
-) -> dict[str, Mask]:
-    values = numbers.values
+def _masks(numbers: Numbers, config: ChecksConfig) -> dict[str, Mask]:
+    """Rows that break each rule, in the order of the rules."""
+    values, rules = numbers.values, config.defects
     prices = np.stack([values[name] for name in PRICES])
-    unknown = np.isnat(times.end)
+    volume = values["volume"]
+    too_large = np.isfinite(prices) & (np.abs(prices) > _LARGEST)
     masks: dict[str, Mask] = {
-        "missing_symbol": codes < 0,
-        "unreadable_timestamp": unknown,
-        "unreadable_number": numbers.unreadable,
+        "unreadable_number": numbers.unreadable | too_large.any(axis=0),
         "missing_price": ~np.asarray(np.isfinite(prices).all(axis=0)),
-        "non_positive_price": np.asarray((prices <= 0).any(axis=0)),
-        "invalid_volume": (values["volume"] < 0) | np.isinf(values["volume"]),
-        "price_outside_range": np.zeros(len(codes), dtype=bool),
-        "invalid_adj_close": np.zeros(len(codes), dtype=bool),
+        "non_positive_price": np.asarray((prices < _SMALLEST).any(axis=0)),
+        "invalid_volume": (volume < 0) | (volume > _LARGEST),
     }
-    if now is not None:
-        latest = now.tz_convert("UTC").tz_localize(None) + config.bar_length
-        masks["future_timestamp"] = ~unknown & (times.end > latest.to_datetime64())
-    if config.daily and config.weekend_rule == "quarantine":
-        masks["weekend_bar"] = ~unknown & (_weekday(times.trading_date) > _FRIDAY)
-    if config.range_rule == "quarantine":
-        masks["price_outside_range"] = outside_range(values, config.range_tolerance)
+    if rules.price_range == "quarantine":
+        outside = outside_range(values, rules.price_range_tolerance)
+        masks["price_outside_range"] = outside
     if "adj_close" in values and config.adjust_by_adj_close:
         adjusted = values["adj_close"]
-        masks["invalid_adj_close"] = ~np.isfinite(adjusted) | (adjusted <= 0)
-    return {rule: masks[rule] for rule in ROW_RULES if rule in masks}
+        masks["invalid_adj_close"] = ~((adjusted > 0) & (adjusted <= _LARGEST))
+    if rules.zero_volume == "quarantine":
+        masks["zero_volume"] = volume == 0
+    return masks
 
 
 def outside_range(values: Mapping[str, Array], tolerance: float) -> Mask:
@@ -166,48 +204,3 @@ def outside_range(values: Mapping[str, Array], tolerance: float) -> Mask:
     below = np.minimum(bottom, high) < low * (1 - tolerance)
     mask: Mask = above | below
     return mask
-
-
-def _weekday(dates: npt.NDArray[np.datetime64]) -> npt.NDArray[np.int64]:
-    """Monday is 0; the first day of 1970 was a Thursday."""
-    days = dates.astype("datetime64[D]").astype(np.int64)
-    return np.asarray((days + 3) % 7)
-
-
-def judge_duplicates(
-    codes: npt.NDArray[np.int64],
-    end: npt.NDArray[np.datetime64],
-    values: Mapping[str, Array],
-    verdict: npt.NDArray[np.int8],
-    keep_last: bool,
-) -> npt.NDArray[np.int8]:
-    """Judge sound rows that share symbol and time.
-
-    Equal rows are merged into the first; where values differ no row is believed, or,
-    with ``keep_last``, the last one in source order. NaN equals NaN.
-
-    Returns
-    -------
-    ndarray of int8, shape (n,)
-        ``verdict`` with the two duplicate rules filled in.
-    """
-    verdict = verdict.copy()
-    rows = np.flatnonzero(verdict == 0)
-    rows = rows[np.lexsort((end[rows], codes[rows]))]
-    first = np.ones(len(rows), dtype=bool)
-    first[1:] = np.diff(codes[rows]) != 0
-    first[1:] |= end[rows][1:] != end[rows][:-1]
-    if first.all():
-        return verdict
-    group = np.cumsum(first) - 1
-    leader = rows[np.flatnonzero(first)[group]]
-    last = np.append(first[1:], True)
-    differs = np.zeros(len(rows), dtype=bool)
-    for column in values.values():
-        here, there = column[rows], column[leader]
-        differs |= (here != there) & ~(np.isnan(here) & np.isnan(there))
-    conflict = np.bincount(group, weights=differs)[group] > 0
-    spared = last if keep_last else np.zeros(len(rows), dtype=bool)
-    verdict[rows[conflict & ~spared]] = RULE_CODE["conflicting_duplicate"]
-    verdict[rows[~conflict & ~first]] = RULE_CODE["exact_duplicate"]
-    return verdict

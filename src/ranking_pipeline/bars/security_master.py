@@ -2,91 +2,70 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
-from ranking_pipeline.errors import UserError
+from ranking_pipeline.bars.sectors import with_sectors
+from ranking_pipeline.panel import Panel
 
 UNKNOWN_SECTOR = "unknown"
 
 
-def build_security_master(
-    bars: pd.DataFrame, sectors: pd.DataFrame | str | Path | None
-) -> pd.DataFrame:
-    """One row per symbol of ``bars``.
+def security_master(panel: Panel, sector_table: pd.DataFrame | None) -> pd.DataFrame:
+    """One row per symbol of ``panel``.
 
     Parameters
     ----------
-    bars
-        Table of checked bars.
-    sectors
-        Frame or CSV file with the columns symbol and sector, or None. Symbols that it
-        lacks get ``"unknown"``; symbols without bars are left out.
+    panel
+        Checked bars.
+    sector_table
+        As :func:`~ranking_pipeline.bars.sectors.read_sectors` gives it; None = the
+        sectors that the panel carries.
 
     Returns
     -------
     DataFrame
-        symbol, sector, first_timestamp, last_timestamp, n_bars, delisted; sorted by
-        symbol. ``delisted``: its last bar lies on an earlier UTC date than the last one
-        of all, so that a thin name without the very last intraday bar is not taken for
-        one that left.
-
-    Raises
-    ------
-    UserError
-        The file is missing, lacks a column, or names two sectors for one symbol.
+        symbol, sector (the latest that is known on a trading date of the panel, or
+        ``"unknown"``), n_sectors (different ones over its trading dates),
+        first_timestamp, last_timestamp (UTC; NaT without bars), n_bars, delisted;
+        sorted by symbol. ``delisted``: its last bar lies on an earlier trading date
+        than the last one of all, so that a thin name without the very last intraday bar
+        is not taken for one that left.
     """
-    groups = bars.groupby("symbol", observed=True)["timestamp"]
-    spans = {"first_timestamp": groups.min(), "last_timestamp": groups.max()}
-    master = pd.DataFrame({**spans, "n_bars": groups.size()}).reset_index()
-    master["symbol"] = master["symbol"].astype(str)
-    master = master.sort_values("symbol", ignore_index=True)
-    last_date = _bar_date(master["last_timestamp"])
-    master["delisted"] = (last_date < last_date.max()).to_numpy(bool)
-    known = _sector_of(sectors)
-    sectors_found = [known.get(name, UNKNOWN_SECTOR) for name in master["symbol"]]
-    master.insert(1, "sector", pd.Series(sectors_found, dtype=str))
-    return master
+    if sector_table is not None:
+        panel = with_sectors(panel, sector_table)
+    present = panel.present
+    n_bars = present.sum(axis=1)
+    first = present.argmax(axis=1)
+    last = panel.n_bars - 1 - present[:, ::-1].argmax(axis=1)
+    latest, n_sectors = _sectors(panel)
+    return pd.DataFrame(
+        {
+            "symbol": pd.Series(panel.symbols, dtype=str),
+            "sector": pd.Series(latest, dtype=str),
+            "n_sectors": n_sectors,
+            "first_timestamp": _stamps(panel, first, n_bars),
+            "last_timestamp": _stamps(panel, last, n_bars),
+            "n_bars": n_bars,
+            "delisted": panel.trading_dates[last] < panel.trading_dates[-1],
+        }
+    )
 
 
-def _bar_date(ends: pd.Series) -> pd.Series:
-    """Date of the instant before the end, since a daily bar ends at midnight."""
-    return (ends - pd.Timedelta(1, unit="ns")).dt.floor("D")
+def _sectors(panel: Panel) -> tuple[npt.NDArray[np.str_], npt.NDArray[np.int64]]:
+    """Latest known sector, and number of different ones, each of shape (S,)."""
+    known = panel.sectors >= 0
+    last = panel.n_bars - 1 - known[:, ::-1].argmax(axis=1)
+    # Code -1 picks the name appended for what is not known.
+    code = panel.sectors[np.arange(panel.n_symbols), last]
+    names = np.array([*panel.sector_names, UNKNOWN_SECTOR])
+    seen = [(panel.sectors == i).any(axis=1) for i in range(len(panel.sector_names))]
+    return names[code], np.sum(seen, axis=0, dtype=np.int64) * np.ones_like(last)
 
 
-def _sector_of(sectors: pd.DataFrame | str | Path | None) -> dict[str, str]:
-    if sectors is None:
-        return {}
-    where = "the table of sectors"
-    if not isinstance(sectors, pd.DataFrame):
-        where = f"data.sectors: {sectors}"
-        sectors = _read_sectors(Path(sectors))
-    missing = [name for name in ("symbol", "sector") if name not in sectors]
-    if missing:
-        raise UserError(
-            f"{where} has no column {', '.join(missing)}. Found: "
-            f"{', '.join(map(str, sectors.columns))}. Wanted: symbol, sector."
-        )
-    pairs = sectors[["symbol", "sector"]].astype(str).drop_duplicates()
-    pairs = pairs[pairs["sector"].str.strip() != ""]
-    twice = pairs["symbol"].to_numpy()[pairs["symbol"].duplicated().to_numpy(bool)]
-    if len(twice):
-        raise UserError(
-            f"{where} gives more than one sector for "
-            f"{', '.join(np.unique(twice)[:5])}. Keep one row per symbol."
-        )
-    return dict(zip(pairs["symbol"], pairs["sector"], strict=True))
-
-
-def _read_sectors(path: Path) -> pd.DataFrame:
-    if not path.is_file():
-        raise UserError(
-            f"data.sectors: {path} does not exist. Give a CSV file with the columns "
-            "symbol and sector, or null."
-        )
-    try:
-        return pd.read_csv(path, dtype=str, keep_default_na=False)
-    except ValueError as error:
-        raise UserError(f"data.sectors: {path} is no CSV in UTF-8: {error}") from error
+def _stamps(
+    panel: Panel, bars: npt.NDArray[np.intp], n_bars: npt.NDArray[np.intp]
+) -> pd.DatetimeIndex:
+    stamps = np.where(n_bars > 0, panel.timestamps[bars], np.datetime64("NaT", "ns"))
+    return pd.DatetimeIndex(stamps).tz_localize("UTC")

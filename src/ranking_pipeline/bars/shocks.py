@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ranking_pipeline.bars.config import MarketConfig
+from ranking_pipeline.bars.market_clock import BarClock
 
 Array = npt.NDArray[np.float64]
 
@@ -22,7 +23,8 @@ _OVERNIGHT_SHARE = 0.15
 _GAP_FADE = 0.6
 _TAIL_DEGREES = 4
 _LARGEST_SHOCK = 7.0
-_SESSION_GAP = 4.0
+# Variance of a night as a share of that of the session before it.
+_NIGHT_VARIANCE = 0.25
 
 
 @dataclass(frozen=True)
@@ -87,20 +89,39 @@ def _short_lived(
 
 
 class Shocks:
-    """Returns without the signal: market, sectors and own shocks, in clusters."""
+    """Returns without the signal: market, sectors and own shocks, in clusters.
 
-    def __init__(
-        self, config: MarketConfig, traits: Traits, rng: np.random.Generator
-    ) -> None:
-        self._rng, self._traits, self._config = rng, traits, config
+    Attributes
+    ----------
+    night : ndarray, shape (T,)
+        Factor of the gap before each bar; 1 where no night lies before it.
+    unrest : ndarray, shape (T,)
+        Factor of the volatility within each bar, of unit mean square over a session:
+        large at the open and the close, small at noon (Wood, McInish and Ord 1985).
+    log_activity : ndarray, shape (T,)
+        Logarithm of the factor of its volume, which has unit mean and the same shape.
+    """
+
+    def __init__(self, config: MarketConfig, traits: Traits, clock: BarClock) -> None:
+        self._traits, self._config = traits, config
         self._market_level = 0.0
+        over_night = np.sqrt(
+            _NIGHT_VARIANCE / _OVERNIGHT_SHARE * config.bars_per_session
+        )
+        self.night = np.where(clock.opens_session, over_night, 1.0)
+        self.unrest = np.ones(config.n_bars)
+        self.log_activity = np.zeros(config.n_bars)
+        if config.interval != "1d":
+            # With u in [-1, 1], 1 + u^2 has the mean square 28/15, 1 + 2 u^2 the mean
+            # 5/3.
+            self.unrest = (1.0 + clock.distance**2) / np.sqrt(28.0 / 15.0)
+            self.log_activity = np.log((1.0 + 2.0 * clock.distance**2) / (5.0 / 3.0))
         self._variance = np.ones(config.n_symbols)
         self._scale = _time_scale(config)
 
-    def draw(self, bar: int) -> tuple[Array, Array]:
+    def draw(self, bar: int, rng: np.random.Generator) -> tuple[Array, Array]:
         """Log returns of bar ``bar`` before and after its open, each of shape (S,)."""
-        config, traits = self._config, self._traits
-        rng, n = self._rng, config.n_symbols
+        config, traits, n = self._config, self._traits, self._config.n_symbols
         self._market_level = 0.97 * self._market_level + rng.normal(0.0, 0.08)
         market = self._scale * _MARKET_VOLATILITY * np.exp(self._market_level)
         sector = (
@@ -113,18 +134,13 @@ class Shocks:
         size = _OWN_SHOCK * np.sqrt(self._variance) * traits.volatility
         total = weight * (common + own * size)
         self._cluster(own.mean(axis=0) * np.sqrt(2.0))
-        gap = total[0] * self._night(bar)
-        return gap, total[1] - _GAP_FADE * gap
+        within = total[1] * self.unrest[bar]
+        return total[0] * self.night[bar], within - _GAP_FADE * total[0]
 
     def _cluster(self, shock: Array) -> None:
         """GARCH(1, 1) with unit mean (Bollerslev 1986), kept within bounds."""
         variance = 0.03 + self._variance * (0.09 * shock**2 + 0.87)
         self._variance = np.clip(variance, 0.35, 3.5)
-
-    def _night(self, bar: int) -> float:
-        config = self._config
-        opens = config.interval != "1d" and bar % config.bars_per_session == 0
-        return _SESSION_GAP if opens else 1.0
 
 
 def _student(rng: np.random.Generator, shape: tuple[int, int]) -> Array:

@@ -9,11 +9,23 @@ from ranking_pipeline.storage import sha256_file, sha256_json
 
 SIMULATED = "simulated"
 READABLE_SUFFIXES = (".parquet", ".csv")
+QLIB_FOLDERS = {"calendars": ".txt", "instruments": ".txt", "features": ".bin"}
+
+
+def is_qlib_folder(root: Path) -> bool:
+    """Whether a folder is laid out as qlib's binary data, complete or not.
+
+    It has at least two of the folders calendars, instruments and features, or binary
+    files two levels below features.
+    """
+    if sum((root / name).is_dir() for name in QLIB_FOLDERS) >= 2:
+        return True
+    return next((root / "features").glob("*/*.bin"), None) is not None
 
 
 @dataclass(frozen=True)
 class BarSource:
-    """A parquet or CSV file, a folder of them, or the simulated market.
+    """A parquet or CSV file, a folder of them, a qlib folder, or the simulated market.
 
     Parameters
     ----------
@@ -30,12 +42,16 @@ class BarSource:
 
     def files(self) -> list[Path]:
         """The files behind the source in sorted order; none for the simulator."""
-        path = Path(self.location)
+        root = Path(self.location)
         if self.simulated:
             return []
-        if path.is_file():
-            return [path]
-        return sorted(p for p in path.rglob("*") if p.suffix in READABLE_SUFFIXES)
+        if root.is_file():
+            return [root]
+        found = {p for p in root.rglob("*") if p.suffix in READABLE_SUFFIXES}
+        if is_qlib_folder(root):
+            for folder, suffix in QLIB_FOLDERS.items():
+                found.update((root / folder).rglob(f"*{suffix}"))
+        return sorted(path for path in found if path.is_file())
 
     def digest(self) -> str:
         """SHA-256 over names and bytes of the files; a constant for the simulator."""

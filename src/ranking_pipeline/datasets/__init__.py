@@ -10,13 +10,18 @@ from ranking_pipeline.datasets.documents import (
 )
 from ranking_pipeline.datasets.panel import PanelDataset
 from ranking_pipeline.datasets.raw_bars import RawBarsDataset
-from ranking_pipeline.datasets.tables import TableDataset, TableHandleDataset
+from ranking_pipeline.datasets.tables import (
+    IndexedTableDataset,
+    TableDataset,
+    TableHandleDataset,
+)
 from ranking_pipeline.datasets.tensors import TensorsDataset
 
 __all__ = [
     "ArtefactDataset",
     "CounterDataset",
     "FigureDataset",
+    "IndexedTableDataset",
     "JsonDataset",
     "PanelDataset",
     "RawBarsDataset",

@@ -44,11 +44,11 @@ class KeyedRows(pa.DataFrameModel):
 class Bars(KeyedRows):
     """Checked bars: positive prices, high and low around open and close."""
 
-    open: Series[float] = pa.Field(gt=0.0)
-    high: Series[float] = pa.Field(gt=0.0)
-    low: Series[float] = pa.Field(gt=0.0)
-    close: Series[float] = pa.Field(gt=0.0)
-    volume: Series[float] = pa.Field(ge=0.0)
+    open: Series[np.float32] = pa.Field(gt=0.0)
+    high: Series[np.float32] = pa.Field(gt=0.0)
+    low: Series[np.float32] = pa.Field(gt=0.0)
+    close: Series[np.float32] = pa.Field(gt=0.0)
+    volume: Series[np.float32] = pa.Field(ge=0.0, nullable=True)
     tradable: Series[bool]
 
     @pa.dataframe_check(error="low or high does not enclose open and close")

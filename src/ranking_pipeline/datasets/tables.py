@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic
 
+from kedro.io import DatasetError, Version
+from kedro.utils import load_obj
+
 from ranking_pipeline.datasets.artefact import ArtefactDataset, Loaded
-from ranking_pipeline.storage import Manifest, TableHandle, read_table, write_table
+from ranking_pipeline.storage import (
+    Manifest,
+    TableHandle,
+    TableStream,
+    read_table,
+    write_table,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -14,9 +24,6 @@ if TYPE_CHECKING:
 
 
 class _ParquetDataset(ArtefactDataset["pd.DataFrame", Loaded], Generic[Loaded]):
-    def _write(self, data: pd.DataFrame, path: Path) -> None:
-        write_table(data, path)
-
     def preview(self, nrows: int = 40) -> TablePreview:
         """Return the first rows for kedro-viz, reading no more than those."""
         import pyarrow.parquet as pq
@@ -30,12 +37,77 @@ class _ParquetDataset(ArtefactDataset["pd.DataFrame", Loaded], Generic[Loaded]):
 class TableDataset(_ParquetDataset["pd.DataFrame"]):
     """A table that loads as a frame."""
 
+    def _write(self, data: pd.DataFrame, path: Path) -> None:
+        write_table(data, path)
+
     def _read(self, path: Path, manifest: Manifest) -> pd.DataFrame:
         return read_table(path)
 
 
+class IndexedTableDataset(ArtefactDataset["pd.DataFrame", "pd.DataFrame"]):
+    """A table with its index in the file, for programs that expect one there."""
+
+    def _write(self, data: pd.DataFrame, path: Path) -> None:
+        data.to_parquet(path)
+
+    def _read(self, path: Path, manifest: Manifest) -> pd.DataFrame:
+        import pandas as pd
+
+        return pd.read_parquet(path)
+
+    def preview(self, nrows: int = 40) -> TablePreview:
+        """Return the first rows for kedro-viz."""
+        return _split_preview(self.load().head(nrows).reset_index())
+
+
 class TableHandleDataset(_ParquetDataset[TableHandle]):
-    """A large table that loads as a handle (path and content), to be read in parts."""
+    """A large table that loads as a handle (path and content), to be read in parts.
+
+    It is saved from a frame, or from a :class:`~ranking_pipeline.storage.TableStream`
+    that makes it block by block.
+
+    Parameters
+    ----------
+    filepath, version, metadata
+        As of every artefact.
+    schema : str, optional
+        Import path of the schema that every block must satisfy. Keys (timestamp,
+        symbol) must rise from block to block.
+    """
+
+    def __init__(
+        self,
+        *,
+        filepath: str,
+        schema: str | None = None,
+        version: Version | None = None,
+        metadata: dict[str, Any] | None = None,
+    ) -> None:
+        super().__init__(filepath=filepath, version=version, metadata=metadata)
+        self._schema = schema
+
+    def _write(self, data: pd.DataFrame | TableStream, path: Path) -> None:
+        blocks = data.blocks() if isinstance(data, TableStream) else iter([data])
+        write_table(self._checked(blocks), path)
+
+    def _checked(self, blocks: Iterator[pd.DataFrame]) -> Iterator[pd.DataFrame]:
+        if self._schema is None:
+            yield from blocks
+            return
+        schema, last = load_obj(self._schema), None
+        for block in blocks:
+            schema.validate(block)
+            if block.empty:
+                yield block
+                continue
+            first = block["timestamp"].iloc[0]
+            if last is not None and first <= last:
+                raise DatasetError(
+                    f"{self._filepath}: a block begins at {first}, the one before it "
+                    f"ends at {last}"
+                )
+            last = block["timestamp"].iloc[-1]
+            yield block
 
     def _read(self, path: Path, manifest: Manifest) -> TableHandle:
         return TableHandle(str(path), manifest.sha256)

@@ -43,7 +43,6 @@ class Results:
         Bar returns.
     splits : mapping
         The document ``splits``.
-    sectors : mapping of symbol to sector
     config : EvaluationConfig
     """
 
@@ -52,7 +51,6 @@ class Results:
     panel: Panel
     returns: npt.NDArray[np.float64]
     splits: Mapping[str, Any]
-    sectors: Mapping[str, str]
     config: EvaluationConfig
 
     def test_rows(self, target: str) -> Block:
@@ -98,7 +96,7 @@ def paired_table(
     data = results.outcomes[target]
     names = {"target": target, "model_id": chosen["model_id"], "baseline": rival}
     neutral = neutral_payoff(
-        data.payoff, results.returns, results.sectors, results.panel, VOLATILITY_BARS
+        data.payoff, results.returns, results.panel, VOLATILITY_BARS
     )
     rows = []
     for name, payoff in (("raw", data.payoff), (NEUTRAL, neutral)):

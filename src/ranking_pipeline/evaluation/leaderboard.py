@@ -23,6 +23,7 @@ from ranking_pipeline.evaluation.model_scores import META, ModelScores, model_sc
 from ranking_pipeline.evaluation.outcomes import Outcome, block, majority_class, outcome
 from ranking_pipeline.panel import Panel
 from ranking_pipeline.portfolio.returns import panel_returns, periods_per_year
+from ranking_pipeline.splits import Splits
 
 SPLITS = ("validation", "test")
 KEY = ["model_id", "target", "kind", *META, "n_models", "payoff", "entry_lag_bars"]
@@ -150,7 +151,6 @@ def evaluate(
     splits: Mapping[str, Any],
     config: EvaluationConfig,
     market_truth: pd.DataFrame | None = None,
-    sectors: Mapping[str, str] | None = None,
 ) -> Evaluation:
     """Measure models, baselines and the oracle, and choose one row on validation.
 
@@ -165,7 +165,6 @@ def evaluate(
     config : EvaluationConfig
     market_truth : DataFrame or None
         Planted score of a simulated market.
-    sectors : mapping of symbol to sector, or None
 
     Returns
     -------
@@ -196,7 +195,7 @@ def evaluate(
         for scores in references:
             if scores.kind == "baseline" or _is_planted(data):
                 desk.add(replace(scores, target=data.target), data)
-    return _assemble(desk, config, references, sectors)
+    return _assemble(desk, config, references)
 
 
 def _coverage(scores: ModelScores, panel: Panel, splits: Mapping[str, Any]) -> float:
@@ -209,6 +208,7 @@ def _coverage(scores: ModelScores, panel: Panel, splits: Mapping[str, Any]) -> f
 
 
 def _desk(panel: Panel, splits: Mapping[str, Any], config: EvaluationConfig) -> _Desk:
+    Splits.from_dict(splits).verify(panel.timestamps)
     periods = config.periods_per_year or periods_per_year(panel.timestamps)
     settings = Settings(
         config.min_symbols_per_timestamp,
@@ -249,12 +249,10 @@ def _assemble(
     desk: _Desk,
     config: EvaluationConfig,
     references: list[ModelScores],
-    sectors: Mapping[str, str] | None,
 ) -> Evaluation:
     results = comparison.Results(
-        desk.kept, desk.outcomes, desk.panel, desk.returns, desk.splits,
-        sectors or {}, config,
-    )  # fmt: skip
+        desk.kept, desk.outcomes, desk.panel, desk.returns, desk.splits, config
+    )
     table = _share_of_oracle(pd.DataFrame(desk.rows))
     board = _leaderboard(table, config.primary_target)
     chosen = comparison.chosen_row(board)

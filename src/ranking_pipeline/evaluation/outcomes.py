@@ -132,17 +132,14 @@ def majority_class(data: Outcome, splits: Mapping[str, Any]) -> float:
     return float(classes[np.argmax(counts)])
 
 
-def neutral_payoff(
-    payoff: Matrix, returns: Matrix, sectors: Mapping[str, str], panel: Panel, bars: int
-) -> Matrix:
+def neutral_payoff(payoff: Matrix, returns: Matrix, panel: Panel, bars: int) -> Matrix:
     """Payoff over trailing volatility, less the mean of the symbol's sector.
 
     Parameters
     ----------
     payoff, returns : ndarray, shape (T, S)
-    sectors : mapping of symbol to sector
-        Symbols without one share the sector "unknown".
     panel : Panel
+        Names without a known sector are compared with each other.
     bars : int
         Window of the volatility, known at the decision.
 
@@ -154,13 +151,13 @@ def neutral_payoff(
     deviation = trailing_deviation(returns, bars)
     scaled = np.full(payoff.shape, np.nan)
     np.divide(payoff, deviation, out=scaled, where=deviation > 0)
-    names = np.array([sectors.get(symbol, "unknown") for symbol in panel.symbols])
-    for name in np.unique(names):
-        members = scaled[:, names == name]
-        known = np.isfinite(members)
-        mean = np.where(known, members, 0.0).sum(axis=1) / np.maximum(known.sum(1), 1)
-        scaled[:, names == name] = members - mean[:, None]
-    return scaled
+    neutral = scaled.copy()
+    for code in np.unique(panel.sectors):
+        members = (panel.sectors.T == code) & np.isfinite(scaled)
+        total = np.where(members, scaled, 0.0).sum(axis=1, keepdims=True)
+        mean = total / np.maximum(members.sum(axis=1, keepdims=True), 1)
+        neutral = np.where(members, scaled - mean, neutral)
+    return neutral
 
 
 def _layout(

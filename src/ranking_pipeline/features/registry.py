@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, TypeVar
-
-import numpy as np
-import numpy.typing as npt
+from typing import TypeVar
 
 from ranking_pipeline.features.windows import Array
 
@@ -32,6 +29,20 @@ class Factor:
         ``compute(sectors, *values)`` for one of the cross-section.
     bases : tuple of str
         The factors that a cross-sectional one is made from; empty for the others.
+    sets : tuple of str
+        The named sets to which it belongs, besides ``all``.
+    session : bool
+        The window reaches back to the opening of a session: of the session of bar t,
+        or of the one ``lookback_sessions`` before it. It is unknown where the bars
+        do not show that opening, hence in the first session of every panel.
+    lookback_sessions : int
+        Whole sessions before that of bar t that are needed; for ``session`` only.
+    expanding : bool
+        The window is the whole history up to t. Then ``lookback_bars`` bars are the
+        least, and all that is needed besides :meth:`Bars.so_far`.
+    interval : str or None
+        Length of the coarser bars on which it is computed, and in which its look-back
+        counts; None for the bars of the panel.
     """
 
     name: str
@@ -42,7 +53,20 @@ class Factor:
     source: str
     compute: Callable[..., Array]
     bases: tuple[str, ...] = ()
+    sets: tuple[str, ...] = ()
+    session: bool = False
+    lookback_sessions: int = 0
+    expanding: bool = False
+    interval: str | None = None
 
+    @property
+    def window(self) -> str:
+        """What the look-back counts from: ``bars``, ``session`` or ``history``."""
+        return "history" if self.expanding else "session" if self.session else "bars"
+
+
+CORE = ("core",)  # the set of the default run
+Sets = Sequence[str] | Mapping[str, Sequence[int]]
 
 FACTORS: dict[str, Factor] = {}
 
@@ -51,6 +75,12 @@ def _add(factor: Factor) -> None:
     if factor.name in FACTORS:
         raise ValueError(f"factor {factor.name} is registered twice")
     FACTORS[factor.name] = factor
+
+
+def _sets_of(sets: Sets, width: int) -> tuple[str, ...]:
+    if isinstance(sets, Mapping):
+        return tuple(name for name, widths in sets.items() if width in widths)
+    return tuple(sets)
 
 
 def factor(
@@ -62,6 +92,10 @@ def factor(
     source: str,
     lookback_bars: int = 0,
     windows: Sequence[int] = (),
+    sets: Sets = (),
+    session: bool = False,
+    lookback_sessions: int = 0,
+    expanding: bool = False,
 ) -> Callable[[F], F]:
     """Register a factor of a symbol's own bars.
 
@@ -74,6 +108,10 @@ def factor(
         of w bars ends at t).
     windows : sequence of int
         Passed to the function as ``w``.
+    sets : sequence of str, or mapping of str to windows
+        Named sets; a mapping gives the windows that belong to each.
+    session, lookback_sessions, expanding
+        See :class:`Factor`.
 
     Notes
     -----
@@ -94,6 +132,10 @@ def factor(
                     tuple(inputs),
                     source,
                     bound,
+                    sets=_sets_of(sets, width),
+                    session=session,
+                    lookback_sessions=lookback_sessions,
+                    expanding=expanding,
                 )
             )
         return function
@@ -107,6 +149,7 @@ def cross_sectional(
     formula: str,
     source: str,
     of: Sequence[str | tuple[str, ...]],
+    sets: Sequence[str] = (),
 ) -> Callable[[F], F]:
     """Register a factor that compares the symbols of one bar.
 
@@ -115,12 +158,14 @@ def cross_sectional(
     name, formula : str
         With ``{base}`` where several bases are given: one factor per base.
     of : sequence of str or tuple of str
-        The factors it is made from. Look-back and inputs are theirs.
+        The factors it is made from. Look-back, inputs and flags are theirs.
+    sets : sequence of str
 
     Notes
     -----
-    The function takes the sectors (S,) and the values of each base (S, T), NaN
-    outside the tradable cross-section, and returns (S, T).
+    The function takes the codes of the sectors (S, T), which are those of
+    ``Panel.sectors`` (-1 = unknown), and the values of each base (S, T), NaN outside
+    the tradable cross-section; it returns (S, T).
     """
 
     def register(function: F) -> F:
@@ -137,14 +182,12 @@ def cross_sectional(
                     source,
                     function,
                     names,
+                    tuple(sets),
+                    any(part.session for part in parts),
+                    max(part.lookback_sessions for part in parts),
+                    any(part.expanding for part in parts),
                 )
             )
         return function
 
     return register
-
-
-def sector_codes(sectors: npt.NDArray[Any]) -> npt.NDArray[np.intp]:
-    """Give each sector a number 0 ... n-1, in alphabetical order."""
-    _, codes = np.unique(np.asarray(sectors).astype(str), return_inverse=True)
-    return codes.astype(np.intp)

@@ -6,8 +6,17 @@ import math
 from functools import cached_property
 
 import numpy as np
+import numpy.typing as npt
 
-from ranking_pipeline.features.windows import Array, Pyramid, lag
+from ranking_pipeline.features.carried import Carried
+from ranking_pipeline.features.windows import (
+    Array,
+    Pyramid,
+    SumPyramid,
+    extreme,
+    lag,
+    quantiles,
+)
 from ranking_pipeline.panel import BoolArray, Panel
 
 
@@ -27,19 +36,48 @@ class Bars:
         With the fields open, high, low, close and volume.
     symbols : slice
         Which symbols of the panel.
+    carried : Carried, optional
+        What the bars before the panel left behind, for factors of the whole history.
+
+    Attributes
+    ----------
+    session : ndarray of int32, shape (T,)
+        Number of each bar's session in the panel, never decreasing.
+    session_minutes : ndarray of int32, shape (T,)
+        Whole minutes from the opening of the session to the end of the bar.
+    opens_session : ndarray of bool, shape (T,)
+        Where the bar is the first of its session. False at the first bar of the panel:
+        nothing shows whether its session had opened before.
     """
 
-    def __init__(self, panel: Panel, symbols: slice) -> None:
+    def __init__(
+        self, panel: Panel, symbols: slice, carried: Carried | None = None
+    ) -> None:
         def field(name: str) -> Array:
             return np.ascontiguousarray(panel.field(name)[symbols], dtype=np.float64)
 
         self.open, self.high, self.low = field("open"), field("high"), field("low")
         self.close, self.volume = field("close"), field("volume")
+        self.session: npt.NDArray[np.int32] = panel.session
+        self.session_minutes: npt.NDArray[np.int32] = panel.session_minutes
+        self.opens_session: BoolArray = np.zeros(panel.n_bars, dtype=bool)
+        self.opens_session[1:] = np.diff(self.session) > 0
         self._pyramids: dict[str, Pyramid] = {}
+        self._sums: dict[str, SumPyramid] = {}
+        self._extremes: dict[tuple[str, int, str], Array] = {}
+        self._quantiles: dict[int, list[Array]] = {}
+        self._carried, self._symbols = carried, symbols
+        self._n_symbols = panel.n_symbols
         self._known: dict[int, BoolArray] = {}
 
+    def sums(self, name: str) -> SumPyramid:
+        """Count and sum the windows of one series; cheaper than its moments."""
+        if name not in self._sums:
+            self._sums[name] = SumPyramid(getattr(self, name))
+        return self._sums[name]
+
     def windows(self, *names: str) -> Pyramid:
-        """Cut windows of one series, or of two together."""
+        """Moments of the windows of one series, or of two together."""
         key = " ".join(names)
         if key not in self._pyramids:
             self._pyramids[key] = Pyramid(*(getattr(self, name) for name in names))
@@ -54,6 +92,43 @@ class Bars:
     def trend(self) -> Pyramid:
         """Windows over the logarithm of the close against the number of the bar."""
         return Pyramid(self.log_close, on_time=True)
+
+    @cached_property
+    def price_trend(self) -> Pyramid:
+        """Windows over the close against the number of the bar."""
+        return Pyramid(self.close, on_time=True)
+
+    def close_quantile(self, width: int, upper: bool) -> Array:
+        """Quantile 0.8 or 0.2 of the closes of a window; one sort for both."""
+        if width not in self._quantiles:
+            count = self.price_trend.window(width).n
+            self._quantiles[width] = quantiles(self.close, count, width, (0.2, 0.8))
+        return self._quantiles[width][upper]
+
+    def extreme(self, name: str, width: int, kind: str) -> Array:
+        """Select from the windows of a series; see :func:`windows.extreme`."""
+        key = (name, width, kind)
+        if key not in self._extremes:
+            self._extremes[key] = extreme(getattr(self, name), width, kind)
+        return self._extremes[key]
+
+    def so_far(self, name: str, join: np.ufunc) -> Array:
+        """Accumulate a series over the whole history: its maximum up to t, for one.
+
+        Parameters
+        ----------
+        name : str
+        join : ufunc of two arguments
+            ``numpy.fmax``, ``numpy.fmin``, ``numpy.add``; the first two pass over NaN.
+        """
+        series = getattr(self, name)
+        if self._carried is None:
+            accumulated: Array = join.accumulate(series, axis=1)
+            return accumulated
+        key = f"{join.__name__} {name}"
+        return self._carried.accumulate(
+            series, join, key, self._symbols, self._n_symbols
+        )
 
     def known(self, lookback_bars: int) -> BoolArray:
         """Tell where the newest and the oldest bar of a window exist, shape (s, T).
@@ -135,6 +210,51 @@ class Bars:
         body = np.log(_positive(self.close / self.open))
         half = 0.5 * self.log_range * self.log_range
         return half - (2.0 * math.log(2.0) - 1.0) * body * body
+
+    @cached_property
+    def price_change(self) -> Array:
+        """Close minus the close before."""
+        return self.close - lag(self.close, 1)
+
+    @cached_property
+    def price_rise(self) -> Array:
+        """Positive part of the change of the close."""
+        return np.maximum(self.price_change, 0.0)
+
+    @cached_property
+    def price_move(self) -> Array:
+        """Size of the change of the close."""
+        return np.abs(self.price_change)
+
+    @cached_property
+    def volume_change(self) -> Array:
+        """Volume minus the volume before."""
+        return self.volume - lag(self.volume, 1)
+
+    @cached_property
+    def volume_rise(self) -> Array:
+        """Positive part of the change of the volume."""
+        return np.maximum(self.volume_change, 0.0)
+
+    @cached_property
+    def volume_move(self) -> Array:
+        """Size of the change of the volume."""
+        return np.abs(self.volume_change)
+
+    @cached_property
+    def weighted_move(self) -> Array:
+        """Size of the return times the volume."""
+        return self.absolute_ret * self.volume
+
+    @cached_property
+    def log_volume_plus_one(self) -> Array:
+        """Logarithm of the volume plus 1, known without trading too."""
+        return np.log(self.volume + 1.0)
+
+    @cached_property
+    def log_volume_growth(self) -> Array:
+        """Logarithm of 1 plus the ratio of the volume to the volume before."""
+        return np.log(self.volume / lag(self.volume, 1) + 1.0)
 
     @cached_property
     def log_volume(self) -> Array:

@@ -4,6 +4,14 @@ from ranking_pipeline.hooks.inputs import InputCheck
 from ranking_pipeline.hooks.lineage import LineageRecorder
 from ranking_pipeline.hooks.lock import RunLock
 from ranking_pipeline.hooks.parameters import ParameterCheck
+from ranking_pipeline.hooks.recipe import RecipeKeeper
 from ranking_pipeline.hooks.reporter import RunReporter
 
-__all__ = ["InputCheck", "LineageRecorder", "ParameterCheck", "RunLock", "RunReporter"]
+__all__ = [
+    "InputCheck",
+    "LineageRecorder",
+    "ParameterCheck",
+    "RecipeKeeper",
+    "RunLock",
+    "RunReporter",
+]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -85,15 +85,27 @@ def _remedy(subject: str) -> str:
 
 def _unreadable_bars(catalog: DataCatalog) -> list[str]:
     from ranking_pipeline.bars.readers import inspect_source
+    from ranking_pipeline.bars.sectors import read_sectors
+    from ranking_pipeline.bars.split_table import read_splits
+    from ranking_pipeline.bars.universe import read_spells
 
-    source = catalog["raw_bars"].load()
+    source, data = catalog["raw_bars"].load(), catalog["params:data"].load()
     if source.simulated:
         return []
-    try:
-        inspect_source(source.location, catalog["params:data"].load())
-    except UserError as error:
-        return [str(error)]
-    return []
+    readers: list[tuple[Callable[[str], Any], str | None]] = [
+        (lambda path: inspect_source(path, data.of_source()), source.location),
+        (read_sectors, data.sectors),
+        (read_spells, data.universe),
+        (read_splits, data.defects.split_table),
+    ]
+    problems = []
+    for read, path in readers:
+        try:
+            if path is not None:
+                read(path)
+        except UserError as error:
+            problems.append(str(error))
+    return problems
 
 
 def _absent_devices(names: Iterable[str], catalog: DataCatalog) -> list[str]:

@@ -4,27 +4,28 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from ranking_pipeline.features.windows import Array
-from ranking_pipeline.labels.barriers import Bars, first_touch, lead
+from ranking_pipeline.labels.barriers import Bars, first_touch, highest, lead, lowest
 from ranking_pipeline.labels.config import LabelsConfig
 from ranking_pipeline.labels.grammar import TargetSpec
-from ranking_pipeline.labels.volatility import rolling_volatility, weighted_volatility
+from ranking_pipeline.labels.manifest import target_manifest
+from ranking_pipeline.labels.sessions import require_room, stays_inside
+from ranking_pipeline.labels.swings import swing_high, swing_low
+from ranking_pipeline.labels.volatility import (
+    Array,
+    rolling_volatility,
+    weighted_volatility,
+)
 from ranking_pipeline.panel import Panel
 
 SYMBOLS_AT_A_TIME = 16  # keeps the working arrays in the processor's cache
 END_SUFFIX = "__end"
 UNKNOWN = -1
-
-_EVENT_TEXT = {
-    "will_peak": "1 if a high reaches the upper barrier, else 0",
-    "will_valley": "1 if a low reaches the lower barrier, else 0",
-    "first_touch": "1 upper, -1 lower barrier first, 0 none",
-}
 
 
 def compute_labels(
@@ -49,20 +50,30 @@ def compute_labels(
     target_manifest : DataFrame
         One row per target and payoff.
 
+    Raises
+    ------
+    UserError
+        When labels may not cross sessions and a window is longer than any session.
+
     Notes
     -----
-    The decision is made at the close of t, the entry is close[t+lag], the window ends
-    at t+lag+H. A label is NaN, and its end NaT, where the entry or the last bar of the
-    window is missing or lies beyond the panel, or where the volatility at t is unknown
-    or zero. Bars missing between them leave the label as it is. The end is the bar of
-    the first touch where a barrier is touched, else t+lag+H.
+    The decision is made at the close of t, the entry is close[t+lag], the window is
+    t+lag+1 ... t+lag+H. A label is NaN, and its end NaT, where the entry or the last
+    bar of the window is missing or lies beyond the panel, where a volatility is needed
+    and that at t is unknown or zero, and, unless ``cross_sessions``, where the window
+    ends in a later session than that of t. Bars missing between them leave the label
+    as it is. The end is always t+lag+H, also where a barrier is touched before: see
+    :func:`label_matrix`.
 
     Path barriers stand at entry x (1 ± k sigma sqrt(H)), sigma the standard deviation
-    of the one-bar returns up to t. Triple barriers stand at
-    entry x (1 ± multiple x sigma sqrt(H)), sigma exponentially weighted; a multiple of
-    0.8 makes the three classes about equally frequent on daily stocks at H = 5.
-    Source: López de Prado (2018), chapter 3.
+    of the one-bar returns up to t; a swing turns by r sigma sqrt(H). Triple barriers
+    stand at entry x (1 ± multiple x sigma sqrt(H)), sigma exponentially weighted; a
+    multiple of 0.8 makes the three classes about equally frequent on daily stocks at
+    H = 5. Source: López de Prado (2018), chapter 3. A first touch is no leak here: it
+    takes part in a fit only where its whole window has ended.
     """
+    if not config.cross_sessions:
+        require_room(panel, specs, config.entry_lag_bars)
     bars, symbols = panel.rows()
     everything = [*specs, *_carried_payoffs(specs)]
     stamps = pd.DatetimeIndex(panel.timestamps).tz_localize("UTC")
@@ -75,14 +86,20 @@ def compute_labels(
         columns[spec.name] = values[symbols, bars]
         columns[spec.name + END_SUFFIX] = _end_stamps(stamps, ends[symbols, bars])
     labels = pd.DataFrame(columns, copy=False)
-    return labels, _manifest(labels, everything, {s.name for s in specs}, config)
+    return labels, target_manifest(labels, everything, {s.name for s in specs}, config)
 
 
 def _carried_payoffs(specs: Sequence[TargetSpec]) -> list[TargetSpec]:
     named = {spec.name for spec in specs}
     carried = {
-        spec.payoff: TargetSpec(
-            spec.payoff, "forward_return", "regression", spec.horizon_bars, spec.payoff
+        spec.payoff: replace(
+            spec,
+            name=spec.payoff,
+            kind="forward_return",
+            task="regression",
+            event="",
+            multiple=math.nan,
+            threshold=math.nan,
         )
         for spec in specs
         if spec.payoff not in named
@@ -112,10 +129,13 @@ def label_matrix(
     values = np.full(panel.tradable.shape, np.nan, dtype=np.float32)
     ends = np.full(panel.tradable.shape, UNKNOWN, dtype=np.int32)
     now = np.arange(panel.n_bars, dtype=np.int32)
+    window = config.entry_lag_bars + spec.horizon_bars
+    allowed = np.ones(panel.n_bars, dtype=np.bool_)
+    if not config.cross_sessions:
+        allowed = stays_inside(panel.session, window)
     for chunk, bars in _chunks(panel):
-        values[chunk] = _label(bars, spec, config)
+        values[chunk] = np.where(allowed, _label(bars, spec, config), np.nan)
         known = np.isfinite(values[chunk])
-        window = config.entry_lag_bars + spec.horizon_bars
         ends[chunk] = np.where(known, now + window, UNKNOWN)
     return values, ends
 
@@ -135,22 +155,54 @@ def _label(bars: Bars, spec: TargetSpec, config: LabelsConfig) -> Array:
     entry, last = lead(bars.close, lag), lead(bars.close, lag + horizon)
     if spec.kind == "forward_return":
         return last / entry - 1.0
-    width = _barrier_width(bars.close, spec, config)
-    upper, lower = entry * (1.0 + width), entry * (1.0 - width)
-    if spec.event == "will_peak":
-        lower = np.full_like(lower, -np.inf)
-    if spec.event == "will_valley":
-        upper = np.full_like(upper, np.inf)
-    side = first_touch(bars, upper, lower, lag, horizon)
-    known = np.isfinite(entry) & np.isfinite(last) & (width > 0)
-    label = np.abs(side) if spec.task == "binary" else side
+    known = np.isfinite(entry) & np.isfinite(last)
+    if spec.kind == "excursion":
+        label = _reached(bars, spec, config) / entry - 1.0
+    elif spec.kind == "threshold":
+        label = _beyond(bars, spec, config, entry)
+    else:
+        width = _width(bars.close, spec, config)
+        known &= width > 0
+        label = _event(bars, spec, config, entry, width)
     return np.where(known, label, np.nan)
 
 
-def _barrier_width(close: Array, spec: TargetSpec, config: LabelsConfig) -> Array:
-    """Measure the barriers' distance as a share of the entry; NaN where unknown."""
+def _reached(bars: Bars, spec: TargetSpec, config: LabelsConfig) -> Array:
+    """Price furthest up (``mfe``) or down (``mdd``) inside the window."""
+    if spec.event.endswith("mfe"):
+        return highest(bars.high, config.entry_lag_bars, spec.horizon_bars)
+    return lowest(bars.low, config.entry_lag_bars, spec.horizon_bars)
+
+
+def _beyond(bars: Bars, spec: TargetSpec, config: LabelsConfig, entry: Array) -> Array:
+    reached = _reached(bars, spec, config)
+    if spec.event == "peak_mfe":
+        return (reached >= entry * (1.0 + spec.threshold)).astype(np.float64)
+    return (reached <= entry * (1.0 - spec.threshold)).astype(np.float64)
+
+
+def _event(
+    bars: Bars, spec: TargetSpec, config: LabelsConfig, entry: Array, width: Array
+) -> Array:
+    """Watch for the event of a path, a swing or a triple barrier, ``width`` away."""
+    lag, horizon = config.entry_lag_bars, spec.horizon_bars
+    if spec.event == "will_peak":
+        happened = highest(bars.high, lag, horizon) >= entry * (1.0 + width)
+    elif spec.event == "will_valley":
+        happened = lowest(bars.low, lag, horizon) <= entry * (1.0 - width)
+    elif spec.event == "swing_high":
+        happened = swing_high(bars.high, bars.low, width, lag, horizon)
+    elif spec.event == "swing_low":
+        happened = swing_low(bars.high, bars.low, width, lag, horizon)
+    else:
+        return first_touch(bars, entry, width, lag, horizon).astype(np.float64)
+    return happened.astype(np.float64)
+
+
+def _width(close: Array, spec: TargetSpec, config: LabelsConfig) -> Array:
+    """Measure how far a price has to go, as a share of it; NaN where unknown."""
     root = math.sqrt(spec.horizon_bars)
-    if spec.kind == "path":
+    if spec.kind in {"path", "swing"}:
         sigma = rolling_volatility(close, config.path_volatility_bars)
         return spec.multiple * sigma * root
     sigma = weighted_volatility(
@@ -159,52 +211,3 @@ def _barrier_width(close: Array, spec: TargetSpec, config: LabelsConfig) -> Arra
         config.barrier_volatility_min_bars,
     )
     return config.barrier_multiple * sigma * root
-
-
-def _manifest(
-    labels: pd.DataFrame,
-    specs: Sequence[TargetSpec],
-    targets: set[str],
-    config: LabelsConfig,
-) -> pd.DataFrame:
-    return pd.DataFrame(
-        [
-            {
-                "target": spec.name,
-                "kind": spec.kind,
-                "task": spec.task,
-                "horizon_bars": spec.horizon_bars,
-                "entry_lag_bars": config.entry_lag_bars,
-                "payoff": spec.payoff,
-                "is_target": spec.name in targets,
-                "formula": _formula(spec, config),
-                "n_rows": int(labels[spec.name].count()),
-                "class_share": _class_share(labels[spec.name], spec.task),
-            }
-            for spec in specs
-        ]
-    )
-
-
-def _formula(spec: TargetSpec, config: LabelsConfig) -> str:
-    entry, horizon = f"close[t+{config.entry_lag_bars}]", spec.horizon_bars
-    if spec.kind == "forward_return":
-        return f"close[t+{config.entry_lag_bars + horizon}] / {entry} - 1"
-    if spec.kind == "path":
-        return (
-            f"{_EVENT_TEXT[spec.event]}, within {horizon} bars of {entry}; barriers "
-            f"{entry} (1 ± {spec.multiple:g} sigma sqrt({horizon})), sigma: standard "
-            f"deviation of {config.path_volatility_bars} returns at t"
-        )
-    return (
-        f"{_EVENT_TEXT['first_touch']}, within {horizon} bars of {entry}; barriers "
-        f"{entry} (1 ± {config.barrier_multiple:g} sigma sqrt({horizon})), sigma: "
-        f"exponentially weighted, span {config.barrier_volatility_span_bars}, at t"
-    )
-
-
-def _class_share(values: pd.Series, task: str) -> str:
-    if task == "regression":
-        return ""
-    share = values.value_counts(normalize=True).sort_index()
-    return ", ".join(f"{value:g}: {part:.2f}" for value, part in share.items())

@@ -18,9 +18,14 @@ class LabelsConfig(Config):
         ge=0,
         description="bars between the decision at t and the entry at close[t + lag]",
     )
+    cross_sessions: bool = Field(
+        description="whether a label's window may run over the close of a session into "
+        "the next one; false: such labels are missing"
+    )
     path_volatility_bars: int = Field(
         gt=1,
-        description="bars of the standard deviation that scales the path barriers",
+        description="bars of the standard deviation that scales path barriers and "
+        "swings",
     )
     barrier_volatility_span_bars: int = Field(
         gt=1,

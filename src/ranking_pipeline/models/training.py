@@ -184,8 +184,9 @@ def _lasting(job_id: str, outcome: Outcome) -> dict[str, Any]:
 def _train(job: TrainingJob, store: ModelStore, key: str) -> Entry:
     rows = _rows(job)
     splits = Splits.from_dict(job.splits)
-    splits.check(rows.panel.timestamps)
     train = _block(rows, splits, "train", job)
+    known = {"train": (train.bars, train.label_end)}
+    splits.verify(rows.panel.timestamps, known)
     validation = _block(rows, splits, "validation", job, required=False)
     train = thin(train, job.max_train_rows)
     model = registry.create(job.family, job.parameters, job.seed, job.threads)

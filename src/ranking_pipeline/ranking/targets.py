@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,11 +14,14 @@ FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.signedinteger]
 
 TARGET_TYPES = ("cs_percentile", "cs_zscore", "vol_scaled")
-RESIDUALS = ("none", "mean", "sector")
+RESIDUALS = ("none", "mean", "sector", "beta")
+RANK_FREE_OF_MEAN = ("cs_percentile", "cs_zscore")
 
 # The median absolute deviation of a normal law is its deviation divided by this.
 _NORMAL_MAD = 1.4826
 _LARGEST_ZSCORE = 3.0
+MIN_BETA_LOOKBACK = 10
+_SLOPE_BOUNDS = (-1.0, 4.0)  # beyond them a slope tells of one odd return
 
 
 @dataclass(frozen=True)
@@ -29,8 +33,9 @@ class TargetSpec:
     type : str
         ``cs_percentile``, ``cs_zscore`` or ``vol_scaled``.
     residualize : str
-        What is subtracted within the bar: ``none``, the ``mean``, or the ``sector``
-        mean. The mean changes neither ranks nor the median-based z-score.
+        What is subtracted within the bar: ``none``, the ``mean``, the ``sector`` mean,
+        or ``beta`` times the mean. The mean changes neither ranks nor the median-based
+        z-score.
     winsorize : (float, float) or None
         Quantiles within the bar at which payoffs are clipped; for ``cs_percentile`` the
         bounds of the label itself.
@@ -38,6 +43,8 @@ class TargetSpec:
         Bars with fewer payoffs are NaN.
     volatility_lookback : int
         Bars of the volatility that ``vol_scaled`` divides by.
+    beta_lookback : int
+        Past returns from which ``residualize: beta`` estimates each beta.
     """
 
     type: str = "cs_percentile"
@@ -45,6 +52,7 @@ class TargetSpec:
     winsorize: tuple[float, float] | None = (0.01, 0.99)
     min_symbols: int = 20
     volatility_lookback: int = 20
+    beta_lookback: int = 60
 
     def __post_init__(self) -> None:
         for key, value, known in (
@@ -55,6 +63,21 @@ class TargetSpec:
                 raise UserError(
                     f"target.{key} is {value!r}; use one of {', '.join(known)}."
                 )
+        if self.beta_lookback < MIN_BETA_LOOKBACK:
+            raise UserError(
+                f"target.beta_lookback is {self.beta_lookback}; a beta needs at least "
+                f"{MIN_BETA_LOOKBACK} returns."
+            )
+
+    def notes(self) -> tuple[str, ...]:
+        """Say which settings have no effect together."""
+        if self.residualize == "mean" and self.type in RANK_FREE_OF_MEAN:
+            return (
+                f"target.residualize 'mean' changes nothing in {self.type}: subtracting "
+                "one number from all payoffs of a bar leaves their order and their "
+                "distances from the median as they are. Use none, sector or beta",
+            )
+        return ()
 
 
 def cross_sectional_target(
@@ -71,42 +94,66 @@ def cross_sectional_target(
     payoff : ndarray, shape (T, S)
         Forward returns; NaN where unknown or where the cell is not in the universe.
     spec : TargetSpec
-    sectors : ndarray of int, shape (S,), optional
-        Sector codes; needed by ``residualize: sector``.
+    sectors : ndarray of int, shape (S,) or (T, S), optional
+        Sector codes, of all time or of each date, negative where unknown; needed by
+        ``residualize: sector``.
     close : ndarray, shape (T, S), optional
-        Closes; needed by ``vol_scaled``.
+        Closes; needed by ``vol_scaled`` and ``residualize: beta``.
 
     Returns
     -------
     ndarray of float64, shape (T, S)
-        NaN where the payoff is, and in bars with fewer than ``min_symbols`` payoffs.
+        NaN where the payoff is, where the sector, beta or volatility that is asked for
+        is not known, and in bars with fewer than ``min_symbols`` values.
 
     Raises
     ------
     UserError
-        When sectors or closes are needed and not given.
+        When sectors or closes are needed and not given, or no sector is known.
 
     Notes
     -----
-    ``cs_percentile``: average rank / (n + 1). ``cs_zscore``: (r - median) /
-    (1.4826 * median absolute deviation), within +-3. ``vol_scaled``: r / volatility
-    known at the decision, residual, then clipped.
+    ``cs_percentile``: average rank / (n + 1), within the bounds. ``cs_zscore``: payoffs
+    clipped to the quantiles, residual, then (r - median) / (1.4826 * median absolute
+    deviation), within +-3. ``vol_scaled``: r / volatility known at the decision,
+    residual, then clipped. The residual of a beta, see :func:`rolling_beta`, is taken
+    of the payoffs themselves: r - beta * mean r of the bar.
     """
     values = np.where(np.isfinite(payoff), payoff, np.nan).astype(np.float64)
-    if spec.type == "vol_scaled":
-        if close is None:
-            raise UserError("target.type 'vol_scaled' needs the closes.")
-        values = values / realized_volatility(close, spec.volatility_lookback)
-        values = np.where(np.isfinite(values), values, np.nan)
-    values[np.isfinite(values).sum(axis=1) < max(1, spec.min_symbols)] = np.nan
     if spec.type == "cs_zscore":
-        values = _clip_to_quantiles(values, spec.winsorize)
-    values = _residual(values, spec.residualize, sectors)
+        values = _clip_to_quantiles(_large_bars(values, spec), spec.winsorize)
+    if spec.residualize == "beta":
+        beta = rolling_beta(_required(close, "residualize 'beta'"), spec.beta_lookback)
+        values = _large_bars(values, spec)
+        values = values - beta * _row_mean(values)
+    if spec.type == "vol_scaled":
+        closes = _required(close, "type 'vol_scaled'")
+        values = values / realized_volatility(closes, spec.volatility_lookback)
+        values = np.where(np.isfinite(values), values, np.nan)
+    values = _large_bars(values, spec)
+    if spec.residualize == "mean":
+        values = values - _row_mean(values)
+    if spec.residualize == "sector":
+        values = _large_bars(_sector_residual(values, sectors), spec)
     if spec.type == "cs_percentile":
         return _percentile(values, spec.winsorize)
     if spec.type == "cs_zscore":
         return _robust_zscore(values)
     return _clip_to_quantiles(values, spec.winsorize)
+
+
+def _large_bars(values: FloatArray, spec: TargetSpec) -> FloatArray:
+    """Leave out the bars with fewer than ``min_symbols`` values."""
+    count = np.isfinite(values).sum(axis=1, keepdims=True)
+    return np.where(count >= max(1, spec.min_symbols), values, np.nan)
+
+
+def _required(
+    close: npt.NDArray[np.floating] | None, setting: str
+) -> npt.NDArray[np.floating]:
+    if close is None:
+        raise UserError(f"target.{setting} needs the closes.")
+    return close
 
 
 def realized_volatility(close: npt.NDArray[np.floating], lookback: int) -> FloatArray:
@@ -124,6 +171,60 @@ def realized_volatility(close: npt.NDArray[np.floating], lookback: int) -> Float
         windows = np.lib.stride_tricks.sliding_window_view(returns, lookback, axis=0)
         volatility[lookback - 1 :] = windows.std(axis=2, ddof=1)
     return np.where(volatility > 0, volatility, np.nan)
+
+
+def rolling_beta(close: npt.NDArray[np.floating], lookback: int) -> FloatArray:
+    """Estimate each symbol's beta to the universe from past returns alone, (T, S).
+
+    Parameters
+    ----------
+    close : ndarray, shape (T, S)
+        NaN where a symbol has no bar.
+    lookback : int
+        One-bar returns of t-lookback+1 ... t that are regressed on the mean return of
+        all symbols with one at that bar.
+
+    Returns
+    -------
+    ndarray of float64, shape (T, S)
+        1/3 + 2/3 of the least-squares slope, the slope within -1 and 4. NaN with fewer
+        than two thirds of the returns, or where the universe stood still.
+
+    Notes
+    -----
+    Least-squares betas regress towards one: Blume (1971), "On the assessment of risk".
+    Bars without a return enter neither the slope nor the count. A value depends on its
+    own window only.
+    """
+    price = close.astype(np.float64)
+    returns = np.full(price.shape, np.nan)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        returns[1:] = price[1:] / price[:-1] - 1.0
+    known = np.isfinite(returns)
+    own = np.where(known, returns, 0.0)
+    market = np.where(known, _row_mean(np.where(known, returns, np.nan)), 0.0)
+    count, own_mean, market_mean = (
+        _sum_over_past(values, lookback) for values in (known * 1.0, own, market)
+    )
+    own_mean /= np.maximum(count, 1.0)
+    market_mean /= np.maximum(count, 1.0)
+    product, square = np.zeros(price.shape), np.zeros(price.shape)
+    for age in range(min(lookback, len(price))):
+        stop = len(price) - age
+        gap = np.where(known[:stop], market[:stop] - market_mean[age:], 0.0)
+        product[age:] += gap * (own[:stop] - own_mean[age:])
+        square[age:] += gap * gap
+    enough = (count >= math.ceil(2 * lookback / 3)) & (square > 0)
+    slope = np.where(enough, product, np.nan) / np.where(enough, square, 1.0)
+    return np.asarray(1 / 3 + 2 / 3 * np.clip(slope, *_SLOPE_BOUNDS))
+
+
+def _sum_over_past(values: FloatArray, lookback: int) -> FloatArray:
+    """Sum the last ``lookback`` rows, from the newest to the oldest, (T, S)."""
+    total = np.zeros(values.shape)
+    for age in range(min(lookback, len(values))):
+        total[age:] += values[: len(values) - age]
+    return total
 
 
 def percentile_ranks(values: npt.NDArray[np.floating]) -> FloatArray:
@@ -179,18 +280,22 @@ def _row_quantile(values: FloatArray, share: float) -> FloatArray:
     return np.asarray(low + (position - below) * (high - low))[:, None]
 
 
-def _residual(values: FloatArray, kind: str, sectors: IntArray | None) -> FloatArray:
-    if kind == "none":
-        return values
-    if kind == "mean":
-        return values - _row_mean(values)
-    if sectors is None:
-        raise UserError("target.residualize 'sector' needs the sector of each symbol.")
-    residual = np.full(values.shape, np.nan)
-    for sector in np.unique(sectors):
-        members = sectors == sector
-        residual[:, members] = values[:, members] - _row_mean(values[:, members])
-    return residual
+def _sector_residual(values: FloatArray, sectors: IntArray | None) -> FloatArray:
+    """Subtract the mean of the sector's payoffs in the bar; NaN without a sector."""
+    if sectors is None or not (sectors >= 0).any():
+        raise UserError(
+            "target.residualize 'sector' needs the sector of each symbol; give "
+            "data.sectors."
+        )
+    codes = np.broadcast_to(sectors, values.shape).astype(np.int64)
+    known = np.isfinite(values) & (codes >= 0)
+    n_sectors = int(codes.max()) + 1
+    cell = np.arange(len(values))[:, None] * n_sectors + np.maximum(codes, 0)
+    size = len(values) * n_sectors
+    count = np.bincount(cell[known], minlength=size)
+    total = np.bincount(cell[known], weights=values[known], minlength=size)
+    mean = total / np.maximum(count, 1)
+    return np.where(known, values - mean[cell], np.nan)
 
 
 def _row_mean(values: FloatArray) -> FloatArray:

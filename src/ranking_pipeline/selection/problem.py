@@ -8,13 +8,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from ranking_pipeline.errors import UserError
 from ranking_pipeline.evaluation.inference import block_length
 from ranking_pipeline.evaluation.metrics import auc_skill, rank_ic
 from ranking_pipeline.models.assemble import normal_scores
 from ranking_pipeline.models.samples import Samples
 from ranking_pipeline.panel import to_cross_sections
-from ranking_pipeline.splits import purged_folds
+from ranking_pipeline.splits import combinatorial_folds, purged_folds
 
 Series = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.intp]
@@ -85,20 +84,12 @@ class Problem:
         ----------
         López de Prado (2018), chapter 7.
         """
-        bars, known = self.samples.bars, self.samples.label_end + self.embargo_bars
-        folds = []
-        for block in np.array_split(np.unique(bars), n_folds):
-            tested = (bars >= block[0]) & (bars <= block[-1])
-            before = known < block[0]
-            after = bars > known[tested].max()
-            train = np.flatnonzero(before | after)
-            if not len(train):
-                raise UserError(
-                    f"folds: purging leaves none of {n_folds} folds of {self.target} "
-                    "anything to train on. Use more bars or a shorter horizon"
-                )
-            folds.append((train, np.flatnonzero(tested)))
-        return folds
+        rows = self.samples
+        return list(
+            combinatorial_folds(
+                rows.bars, rows.label_end, n_folds, 1, self.embargo_bars
+            )
+        )
 
     def measure(
         self, score: npt.NDArray[np.floating], rows: Rows | None = None

@@ -69,7 +69,7 @@ class TrainingData:
         names = tuple(feature_manifest["name"])
         volatile = feature_manifest["group"] == VOLATILITY_GROUP
         _require_listed(features, names)
-        last = splits.train.last_bar
+        last = splits.verify(panel.timestamps).train.last_bar
         train = panel.cut(slice(last + 1))
         return cls(
             train,

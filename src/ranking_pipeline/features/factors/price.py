@@ -1,11 +1,12 @@
 """Factors of the course of the close: returns, momentum, trend, place in its range."""
 
-from ranking_pipeline.features.registry import factor
+from ranking_pipeline.features.registry import CORE, factor
 from ranking_pipeline.features.series import Bars
+from ranking_pipeline.features.sets import ALPHA158_WINDOWS
 from ranking_pipeline.features.windows import (
     Array,
     correlation,
-    extreme,
+    fitted,
     lag,
     mean,
     slope,
@@ -23,6 +24,7 @@ HIGHS = "George and Hwang (2004)"
     windows=(1, 2, 5, 10, 20, 60, 120),
     inputs=("close",),
     source=MOMENTUM,
+    sets=CORE,
 )
 def simple_return(bars: Bars, w: int) -> Array:
     """Return over w bars."""
@@ -40,6 +42,7 @@ def _skipped(bars: Bars, newest: int, oldest: int) -> Array:
     lookback_bars=60,
     inputs=("close",),
     source=MOMENTUM,
+    sets=CORE,
 )
 def momentum_60_5(bars: Bars) -> Array:
     """Three months without the last week."""
@@ -53,6 +56,7 @@ def momentum_60_5(bars: Bars) -> Array:
     lookback_bars=120,
     inputs=("close",),
     source=MOMENTUM,
+    sets=CORE,
 )
 def momentum_120_20(bars: Bars) -> Array:
     """Six months without the last one."""
@@ -66,6 +70,7 @@ def momentum_120_20(bars: Bars) -> Array:
     lookback_bars=250,
     inputs=("close",),
     source=MOMENTUM,
+    sets=CORE,
 )
 def momentum_250_20(bars: Bars) -> Array:
     """Twelve months without the last one."""
@@ -76,26 +81,28 @@ def momentum_250_20(bars: Bars) -> Array:
     "up_share_{w}",
     group="up and down",
     formula="share of the last {w} returns above 0",
-    windows=(5, 20, 60),
+    windows=ALPHA158_WINDOWS,
     inputs=("close",),
     source=ALPHA158,
+    sets={"core": (5, 20, 60)},
 )
 def up_share(bars: Bars, w: int) -> Array:
     """How often the close rose."""
-    return mean(bars.windows("up"), w)
+    return mean(bars.sums("up"), w)
 
 
 @factor(
     "down_share_{w}",
     group="up and down",
     formula="share of the last {w} returns below 0",
-    windows=(5, 20, 60),
+    windows=ALPHA158_WINDOWS,
     inputs=("close",),
     source=ALPHA158,
+    sets={"core": (5, 20, 60)},
 )
 def down_share(bars: Bars, w: int) -> Array:
     """How often the close fell."""
-    return mean(bars.windows("down"), w)
+    return mean(bars.sums("down"), w)
 
 
 @factor(
@@ -105,10 +112,11 @@ def down_share(bars: Bars, w: int) -> Array:
     windows=(10, 20),
     inputs=("close",),
     source="Wilder (1978)",
+    sets=CORE,
 )
 def gain_share(bars: Bars, w: int) -> Array:
     """Relative strength: how much of the movement was upwards."""
-    return mean(bars.windows("gain"), w) / mean(bars.windows("absolute_ret"), w)
+    return mean(bars.sums("gain"), w) / mean(bars.sums("absolute_ret"), w)
 
 
 @factor(
@@ -119,10 +127,11 @@ def gain_share(bars: Bars, w: int) -> Array:
     lookback_bars=-1,
     inputs=("close",),
     source="Brock, Lakonishok and LeBaron (1992)",
+    sets=CORE,
 )
 def average_distance(bars: Bars, w: int) -> Array:
     """Distance of the close from its moving average."""
-    return bars.log_close - mean(bars.windows("log_close"), w)
+    return bars.log_close - mean(bars.sums("log_close"), w)
 
 
 @factor(
@@ -133,6 +142,7 @@ def average_distance(bars: Bars, w: int) -> Array:
     lookback_bars=-1,
     inputs=("close",),
     source=ALPHA158,
+    sets=CORE,
 )
 def trend_slope(bars: Bars, w: int) -> Array:
     """Growth per bar of the fitted line."""
@@ -147,6 +157,7 @@ def trend_slope(bars: Bars, w: int) -> Array:
     lookback_bars=-1,
     inputs=("close",),
     source=ALPHA158,
+    sets=CORE,
 )
 def trend_r2(bars: Bars, w: int) -> Array:
     """How straight the course was."""
@@ -162,12 +173,11 @@ def trend_r2(bars: Bars, w: int) -> Array:
     lookback_bars=-1,
     inputs=("close",),
     source=ALPHA158,
+    sets=CORE,
 )
 def trend_residual(bars: Bars, w: int) -> Array:
     """Distance of the close from the fitted line."""
-    moments = bars.trend.window(w)
-    fitted: Array = moments.mean[1] - slope(bars.trend, w) * moments.mean[0]
-    return bars.log_close - fitted
+    return bars.log_close - fitted(bars.trend, w)
 
 
 @factor(
@@ -178,10 +188,11 @@ def trend_residual(bars: Bars, w: int) -> Array:
     lookback_bars=-1,
     inputs=("high", "close"),
     source=HIGHS,
+    sets=CORE,
 )
 def high_distance(bars: Bars, w: int) -> Array:
     """Distance below the highest high."""
-    return bars.close / extreme(bars.high, w, "max") - 1.0
+    return bars.close / bars.extreme("high", w, "max") - 1.0
 
 
 @factor(
@@ -192,10 +203,11 @@ def high_distance(bars: Bars, w: int) -> Array:
     lookback_bars=-1,
     inputs=("low", "close"),
     source=HIGHS,
+    sets=CORE,
 )
 def low_distance(bars: Bars, w: int) -> Array:
     """Distance above the lowest low."""
-    return bars.close / extreme(bars.low, w, "min") - 1.0
+    return bars.close / bars.extreme("low", w, "min") - 1.0
 
 
 @factor(
@@ -206,10 +218,11 @@ def low_distance(bars: Bars, w: int) -> Array:
     lookback_bars=-1,
     inputs=("high",),
     source="Chande (1995), Aroon",
+    sets=CORE,
 )
 def high_age(bars: Bars, w: int) -> Array:
     """How long ago the highest high was."""
-    return extreme(bars.high, w, "argmax") / w
+    return bars.extreme("high", w, "argmax") / w
 
 
 @factor(
@@ -220,10 +233,11 @@ def high_age(bars: Bars, w: int) -> Array:
     lookback_bars=-1,
     inputs=("low",),
     source="Chande (1995), Aroon",
+    sets=CORE,
 )
 def low_age(bars: Bars, w: int) -> Array:
     """How long ago the lowest low was."""
-    return extreme(bars.low, w, "argmin") / w
+    return bars.extreme("low", w, "argmin") / w
 
 
 @factor(
@@ -234,7 +248,8 @@ def low_age(bars: Bars, w: int) -> Array:
     lookback_bars=-1,
     inputs=("close",),
     source=ALPHA158,
+    sets=CORE,
 )
 def close_rank(bars: Bars, w: int) -> Array:
     """Place of the close among the recent ones."""
-    return extreme(bars.close, w, "rank")
+    return bars.extreme("close", w, "rank")

@@ -2,12 +2,11 @@
 
 import numpy as np
 
-from ranking_pipeline.features.registry import factor
+from ranking_pipeline.features.registry import CORE, factor
 from ranking_pipeline.features.series import Bars
 from ranking_pipeline.features.windows import (
     Array,
     correlation,
-    extreme,
     mean,
     standard_deviation,
     standardised_moment,
@@ -24,6 +23,7 @@ DISTRIBUTION = "distribution"
     windows=(5, 10, 20, 60),
     inputs=("close",),
     source="Ang, Hodrick, Xing and Zhang (2006)",
+    sets=CORE,
 )
 def volatility(bars: Bars, w: int) -> Array:
     """Volatility per bar."""
@@ -43,6 +43,7 @@ def _log_ratio(bars: Bars, recent: int, usual: int) -> Array:
     lookback_bars=60,
     inputs=("close",),
     source="Yang et al. (2020), Alpha158",
+    sets=CORE,
 )
 def vol_ratio_5_60(bars: Bars) -> Array:
     """Compare the week's volatility with the quarter's."""
@@ -56,6 +57,7 @@ def vol_ratio_5_60(bars: Bars) -> Array:
     lookback_bars=120,
     inputs=("close",),
     source="Barroso and Santa-Clara (2015)",
+    sets=CORE,
 )
 def vol_ratio_20_120(bars: Bars) -> Array:
     """Compare the month's volatility with the half-year's."""
@@ -69,10 +71,11 @@ def vol_ratio_20_120(bars: Bars) -> Array:
     windows=(20,),
     inputs=("close",),
     source="Sortino and van der Meer (1991)",
+    sets=CORE,
 )
 def downside_vol(bars: Bars, w: int) -> Array:
     """Volatility of the falls."""
-    return np.sqrt(mean(bars.windows("squared_loss"), w))
+    return np.sqrt(mean(bars.sums("squared_loss"), w))
 
 
 @factor(
@@ -83,10 +86,11 @@ def downside_vol(bars: Bars, w: int) -> Array:
     lookback_bars=-1,
     inputs=("high", "low"),
     source="Parkinson (1980)",
+    sets=CORE,
 )
 def parkinson(bars: Bars, w: int) -> Array:
     """Volatility from the ranges."""
-    return np.sqrt(mean(bars.windows("parkinson"), w))
+    return np.sqrt(mean(bars.sums("parkinson"), w))
 
 
 @factor(
@@ -98,10 +102,11 @@ def parkinson(bars: Bars, w: int) -> Array:
     lookback_bars=-1,
     inputs=("open", "high", "low", "close"),
     source="Garman and Klass (1980)",
+    sets=CORE,
 )
 def garman_klass(bars: Bars, w: int) -> Array:
     """Volatility from ranges and bodies."""
-    return np.sqrt(mean(bars.windows("garman_klass"), w))
+    return np.sqrt(mean(bars.sums("garman_klass"), w))
 
 
 @factor(
@@ -111,10 +116,11 @@ def garman_klass(bars: Bars, w: int) -> Array:
     windows=(20,),
     inputs=("close",),
     source="Bali, Cakici and Whitelaw (2011)",
+    sets=CORE,
 )
 def max_return(bars: Bars, w: int) -> Array:
     """Largest rise."""
-    return extreme(bars.ret, w, "max")
+    return bars.extreme("ret", w, "max")
 
 
 @factor(
@@ -124,10 +130,11 @@ def max_return(bars: Bars, w: int) -> Array:
     windows=(20,),
     inputs=("close",),
     source="Bali, Cakici and Whitelaw (2011)",
+    sets=CORE,
 )
 def min_return(bars: Bars, w: int) -> Array:
     """Largest fall."""
-    return extreme(bars.ret, w, "min")
+    return bars.extreme("ret", w, "min")
 
 
 @factor(
@@ -137,6 +144,7 @@ def min_return(bars: Bars, w: int) -> Array:
     windows=(20, 60),
     inputs=("close",),
     source="Amaya, Christoffersen, Jacobs and Vasquez (2015)",
+    sets=CORE,
 )
 def skewness(bars: Bars, w: int) -> Array:
     """Asymmetry of the returns."""
@@ -150,6 +158,7 @@ def skewness(bars: Bars, w: int) -> Array:
     windows=(20, 60),
     inputs=("close",),
     source="Amaya, Christoffersen, Jacobs and Vasquez (2015)",
+    sets=CORE,
 )
 def kurtosis(bars: Bars, w: int) -> Array:
     """Weight of the tails."""
@@ -164,6 +173,7 @@ def kurtosis(bars: Bars, w: int) -> Array:
     lookback_bars=1,
     inputs=("close",),
     source="Lo and MacKinlay (1988)",
+    sets=CORE,
 )
 def autocorrelation(bars: Bars, w: int) -> Array:
     """Whether moves carry on or turn."""

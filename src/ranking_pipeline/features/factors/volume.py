@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ranking_pipeline.features.registry import factor
+from ranking_pipeline.features.registry import CORE, factor
 from ranking_pipeline.features.series import Bars
 from ranking_pipeline.features.windows import (
     Array,
@@ -24,10 +24,11 @@ AMIHUD = "Amihud (2002)"
     windows=(5, 20),
     inputs=("volume",),
     source=PREMIUM,
+    sets=CORE,
 )
 def volume_surprise(bars: Bars, w: int) -> Array:
     """Volume against what was usual."""
-    return bars.log_volume - bars.before(mean(bars.windows("log_volume"), w))
+    return bars.log_volume - bars.before(mean(bars.sums("log_volume"), w))
 
 
 @factor(
@@ -37,6 +38,7 @@ def volume_surprise(bars: Bars, w: int) -> Array:
     windows=(20, 60),
     inputs=("volume",),
     source=PREMIUM,
+    sets=CORE,
 )
 def volume_z(bars: Bars, w: int) -> Array:
     """Volume surprise in units of its own spread."""
@@ -53,6 +55,7 @@ def volume_z(bars: Bars, w: int) -> Array:
     lookback_bars=-1,
     inputs=("volume",),
     source=ALPHA158,
+    sets=CORE,
 )
 def volume_vol(bars: Bars, w: int) -> Array:
     """How unsteady trading was."""
@@ -66,6 +69,7 @@ def volume_vol(bars: Bars, w: int) -> Array:
     lookback_bars=59,
     inputs=("volume",),
     source=ALPHA158,
+    sets=CORE,
 )
 def volume_trend(bars: Bars) -> Array:
     """Recent against usual volume."""
@@ -81,6 +85,7 @@ def volume_trend(bars: Bars) -> Array:
     lookback_bars=-1,
     inputs=("close", "volume"),
     source=ALPHA158,
+    sets=CORE,
 )
 def price_volume_correlation(bars: Bars, w: int) -> Array:
     """Whether volume follows the level of the price."""
@@ -94,6 +99,7 @@ def price_volume_correlation(bars: Bars, w: int) -> Array:
     windows=(20, 60),
     inputs=("close", "volume"),
     source="Karpoff (1987)",
+    sets=CORE,
 )
 def return_volume_correlation(bars: Bars, w: int) -> Array:
     """Whether rises come with volume."""
@@ -107,10 +113,11 @@ def return_volume_correlation(bars: Bars, w: int) -> Array:
     windows=(5, 20),
     inputs=("close", "volume"),
     source=AMIHUD,
+    sets=CORE,
 )
 def illiquidity(bars: Bars, w: int) -> Array:
     """Price impact of trading."""
-    return np.log(mean(bars.windows("price_impact"), w))
+    return np.log(mean(bars.sums("price_impact"), w))
 
 
 @factor(
@@ -121,7 +128,8 @@ def illiquidity(bars: Bars, w: int) -> Array:
     lookback_bars=-1,
     inputs=("close", "volume"),
     source="Brennan, Chordia and Subrahmanyam (1998)",
+    sets=CORE,
 )
 def traded_value(bars: Bars, w: int) -> Array:
     """How much money changes hands."""
-    return mean(bars.windows("log_dollars"), w)
+    return mean(bars.sums("log_dollars"), w)

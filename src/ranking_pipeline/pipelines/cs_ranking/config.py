@@ -54,10 +54,14 @@ class CsTargetConfig(Config):
         description="percentile, robust z-score, or payoff over volatility"
     )
     residualize: Annotated[
-        Literal["none", "mean", "sector"], BeforeValidator(_residual)
+        Literal["none", "mean", "sector", "beta"], BeforeValidator(_residual)
     ] = Field(
-        description="what is subtracted within the bar; true = mean, false = none; the "
-        "mean changes neither percentiles nor the robust z-score"
+        description="what is subtracted within the bar: the mean (which changes neither "
+        "percentiles nor the robust z-score), the sector's mean, or beta times the mean; "
+        "true = mean, false = none"
+    )
+    beta_lookback_bars: int = Field(
+        ge=10, description="past returns from which residualize: beta takes each beta"
     )
     winsorize: tuple[float, float] | None = Field(
         description="quantiles within the bar at which payoffs are clipped; bounds of "
@@ -196,6 +200,7 @@ class CsRankingConfig(Config):
             winsorize=self.target.winsorize,
             min_symbols=self.batching.min_symbols_per_timestamp,
             volatility_lookback=self.target.vol_lookback_bars,
+            beta_lookback=self.target.beta_lookback_bars,
         )
 
     def ranker_spec(self) -> RankerSpec:

@@ -17,15 +17,12 @@ def build_cs_targets(
     panel: PanelHandle,
     labels: TableHandle,
     target_manifest: pd.DataFrame,
-    security_master: pd.DataFrame,
     config: CsRankingConfig,
 ) -> pd.DataFrame:
     """Targets of every bar, made of the payoffs in it."""
     from ranking_pipeline.pipelines.cs_ranking.tables import cs_target_table
 
-    return cs_target_table(
-        panel.read(), labels, target_manifest, security_master, config
-    )
+    return cs_target_table(panel.read(), labels, target_manifest, config)
 
 
 def train_ranker(

@@ -23,7 +23,6 @@ def create_pipeline(section: str = "cs_ranking") -> Pipeline:
                     "panel",
                     "labels",
                     "target_manifest",
-                    "security_master",
                     parameters,
                 ],
                 outputs="cs_targets",

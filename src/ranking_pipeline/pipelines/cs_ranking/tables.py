@@ -54,7 +54,6 @@ def cs_target_table(
     panel: Panel,
     labels: TableHandle,
     target_manifest: pd.DataFrame,
-    security_master: pd.DataFrame,
     config: CsRankingConfig,
 ) -> pd.DataFrame:
     """Cross-sectional targets, one column per ranked payoff.
@@ -71,12 +70,14 @@ def cs_target_table(
     _require_returns(config.ranked_targets, target_manifest)
     frame = labels.read([*KEY, *config.ranked_targets])
     bars, symbols = locate(panel, frame, "labels")
-    sectors = security_master.set_index("symbol")["sector"].reindex(panel.symbols)
+    spec = config.target_spec()
+    for note in spec.notes():
+        log.info("cs_ranking: %s", note)
     for target in config.ranked_targets:
         made = cross_sectional_target(
             _matrix(panel, frame[target], bars, symbols),
-            config.target_spec(),
-            sectors=pd.factorize(sectors)[0],
+            spec,
+            sectors=panel.sectors.T,
             close=panel.cross_sections("close"),
         )
         frame[target] = made[bars, symbols].astype(np.float32)
@@ -141,7 +142,7 @@ def score_table(
     from ranking_pipeline.ranking.ranker import score_panel
     from ranking_pipeline.ranking.store import from_tensors
 
-    first = Splits.from_dict(splits).validation.first_bar
+    first = Splits.from_dict(splits).verify(panel.timestamps).validation.first_bar
     cells = panel.tradable.T.copy()
     cells[:first] = False
     models, predictions = [], []
@@ -201,7 +202,7 @@ def _training_arrays(
     end_bars[known] = panel.bar_positions(
         ends[known].dt.tz_convert(None).to_numpy("datetime64[ns]")
     )
-    blocks = Splits.from_dict(splits)
+    blocks = Splits.from_dict(splits).verify(panel.timestamps)
     masks = []
     for name in ("train", "validation"):
         cells = np.zeros((panel.n_bars, panel.n_symbols), dtype=bool)

@@ -2,68 +2,64 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import pandas as pd
 
 from ranking_pipeline.bars.source import BarSource
 from ranking_pipeline.config import RunConfig
-from ranking_pipeline.panel import Panel
-from ranking_pipeline.pipelines.data_preparation.config import DataPreparationConfig
-from ranking_pipeline.storage import PanelHandle
+from ranking_pipeline.data_config import DataPreparationConfig
+from ranking_pipeline.storage import PanelHandle, TableStream
 
 Tables = tuple[pd.DataFrame, ...]
 
+# Rows of a large table that are in memory at a time.
+ROWS_PER_BLOCK = 300_000
 
-def check_bars(
+
+def ingest_bars(
     source: BarSource, data: DataPreparationConfig, run: RunConfig
-) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, dict[str, Any], Any, pd.DataFrame]:
-    """Bars, quarantine, quality, summary, security master and market truth."""
-    from ranking_pipeline.bars.checks import check_bars as check
-    from ranking_pipeline.bars.market import (
-        empty_truth,
-        restrict_truth,
-        simulate_market,
+) -> tuple[Any, ...]:
+    """Panel, security master, quarantine, quality, gaps, summary and market truth."""
+    from ranking_pipeline.bars.prepare import prepare_bars
+
+    found = prepare_bars(
+        source,
+        data,
+        seed=run.seed,
+        entry_lag_bars=data.labels.entry_lag_bars,
+        now=pd.Timestamp.now("UTC"),
     )
-    from ranking_pipeline.bars.readers import Reading, read_bars
-    from ranking_pipeline.bars.security_master import build_security_master
-
-    if source.simulated:
-        market = simulate_market(data.market, run.seed, data.labels.entry_lag_bars)
-        raw, reading = market.raw, Reading(source.location)
-        sectors: pd.DataFrame | str | None = market.sectors
-        truth = market.truth
-    else:
-        raw, reading = read_bars(source.location, data)
-        sectors, truth = data.sectors, empty_truth()
-    clean = check(raw, data, reading=reading, now=pd.Timestamp.now("UTC"))
-    master = build_security_master(clean.bars, sectors)
-    truth = restrict_truth(truth, clean.bars)
-    return clean.bars, clean.quarantine, clean.quality, clean.summary, master, truth
+    return (
+        found.panel,
+        found.security_master,
+        found.quarantine,
+        found.quality,
+        found.gaps,
+        found.summary,
+        found.truth,
+    )
 
 
-def build_panel(bars: pd.DataFrame) -> Panel:
-    from ranking_pipeline.bars.dense import build_panel as build
+def tabulate_bars(panel: PanelHandle) -> TableStream:
+    """The bars of the panel as rows, for people and other programs."""
+    from ranking_pipeline.bars.dense import bar_blocks
 
-    return build(bars)
+    return TableStream(partial(bar_blocks, panel.read(), ROWS_PER_BLOCK))
 
 
 def compute_features(
-    panel: PanelHandle, security_master: pd.DataFrame, data: DataPreparationConfig
-) -> Tables:
+    panel: PanelHandle, data: DataPreparationConfig
+) -> tuple[TableStream, pd.DataFrame]:
     """Features and their manifest."""
-    from ranking_pipeline.features import compute
+    from ranking_pipeline.features.compute import feature_manifest
     from ranking_pipeline.features.selection import selected_factors
+    from ranking_pipeline.features.stream import feature_blocks
 
-    bars = panel.read()
     names = selected_factors(data.features)
-    sectors = (
-        security_master.set_index("symbol")["sector"]
-        .reindex(list(bars.symbols))
-        .fillna("unknown")
-    )
-    values = compute.compute_features(bars, sectors.to_numpy(str), names)
-    return compute.feature_table(bars, values, names), compute.feature_manifest(names)
+    blocks = partial(feature_blocks, panel.read(), names, rows_per_block=ROWS_PER_BLOCK)
+    return TableStream(blocks), feature_manifest(names)
 
 
 def compute_labels(panel: PanelHandle, data: DataPreparationConfig) -> Tables:

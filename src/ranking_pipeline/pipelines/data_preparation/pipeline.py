@@ -10,22 +10,28 @@ def create_pipeline() -> Pipeline:
     return Pipeline(
         [
             node(
-                nodes.check_bars,
+                nodes.ingest_bars,
                 inputs=["raw_bars", "params:data", "params:run"],
                 outputs=[
-                    "bars",
+                    "panel",
+                    "security_master",
                     "quarantine",
                     "data_quality",
+                    "gaps",
                     "data_summary",
-                    "security_master",
                     "market_truth",
                 ],
-                name="check_bars",
+                name="ingest_bars",
             ),
-            node(nodes.build_panel, inputs="bars", outputs="panel", name="build_panel"),
+            node(
+                nodes.tabulate_bars,
+                inputs="panel",
+                outputs="bars",
+                name="tabulate_bars",
+            ),
             node(
                 nodes.compute_features,
-                inputs=["panel", "security_master", "params:data"],
+                inputs=["panel", "params:data"],
                 outputs=["features", "feature_manifest"],
                 name="compute_features",
             ),

@@ -17,7 +17,6 @@ def evaluate(
     labels: TableHandle,
     target_manifest: pd.DataFrame,
     splits: Document,
-    security_master: pd.DataFrame,
     market_truth: pd.DataFrame,
     config: EvaluationConfig,
     *tables: Any,
@@ -39,7 +38,6 @@ def evaluate(
         splits=splits,
         config=config,
         market_truth=market_truth,
-        sectors=dict(security_master[["symbol", "sector"]].itertuples(index=False)),
     )
     return (
         panel.sha256,
@@ -52,6 +50,25 @@ def evaluate(
         found.paired,
         json_safe(found.summary),
         evaluation_section(found).to_dict(),
+    )
+
+
+def export_signal(
+    leaderboard: pd.DataFrame,
+    panel: PanelHandle,
+    data_summary: Document,
+    *tables: TableHandle,
+) -> pd.DataFrame:
+    """Scores of the chosen row as a signal of qlib."""
+    from ranking_pipeline.evaluation.qlib_signal import chosen_signal
+
+    return chosen_signal(
+        leaderboard,
+        [table.read() for table in tables],
+        panel.read(),
+        interval=data_summary["interval"],
+        timezone=data_summary["timezone"],
+        bar_stamp=data_summary["bar_stamp"],
     )
 
 

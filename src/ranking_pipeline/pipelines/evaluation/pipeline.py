@@ -16,6 +16,7 @@ SECTIONS = {
     "routing": "routing_section",
     "model_training": "training_section",
     "cs_ranking": "cs_ranking_section",
+    "audit": "lookahead_section",
 }
 PREDICTIONS = {
     "model_training": ("models", "predictions"),
@@ -43,7 +44,6 @@ def create_pipeline(stages: Sequence[str] = tuple(SECTIONS)) -> Pipeline:
                     "labels",
                     "target_manifest",
                     "splits",
-                    "security_master",
                     "market_truth",
                     "params:evaluation",
                     *tables,
@@ -62,6 +62,17 @@ def create_pipeline(stages: Sequence[str] = tuple(SECTIONS)) -> Pipeline:
                     "evaluation_section",
                 ],
                 name="evaluate",
+            ),
+            node(
+                nodes.export_signal,
+                inputs=[
+                    "leaderboard",
+                    "panel",
+                    "data_summary",
+                    *tables[1::2],
+                ],
+                outputs="qlib_signal",
+                name="export_signal",
             ),
             node(
                 nodes.draw_figures,

@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from ranking_pipeline.config import split_list
 from ranking_pipeline.jobs.config import JobsConfig
 from ranking_pipeline.routing.config import RoutingConfig
 from ranking_pipeline.storage import PanelHandle, TableHandle
@@ -55,9 +56,10 @@ def plan_training(
     candidates: pd.DataFrame,
     selected_features: dict[str, list[str]],
     config: RoutingConfig,
-    families: tuple[str, ...],
-    symbol_families: tuple[str, ...],
+    families: Any,
+    symbol_families: Any,
 ) -> dict[str, Any]:
+    """The plan; a list of families may be the command line's ``'A;B'``."""
     from ranking_pipeline.routing.plan import Families, build_training_plan
 
     return build_training_plan(
@@ -65,7 +67,7 @@ def plan_training(
         candidates,
         selected_features,
         config,
-        Families(tuple(families), tuple(symbol_families)),
+        Families(tuple(split_list(families)), tuple(split_list(symbol_families))),
     )
 
 

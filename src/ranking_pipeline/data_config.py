@@ -1,4 +1,4 @@
-"""Parameters of data preparation: the section ``data``."""
+"""The section ``data``: bars in, and what is made of them."""
 
 from pydantic import Field
 

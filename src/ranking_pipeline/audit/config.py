@@ -1,0 +1,73 @@
+"""Parameters of the look-ahead audit."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field, field_validator
+
+from ranking_pipeline.config import Config
+
+Mode = Literal[
+    "truncated",
+    "random_walk",
+    "missing",
+    "scaled",
+    "constant",
+    "shuffled",
+    "half_missing",
+    "universe",
+    "sectors",
+    "calendar",
+]
+
+
+class AuditConfig(Config):
+    """How much is audited."""
+
+    symbols: int = Field(
+        ge=4, description="symbols of the slice; those with gaps and short lives first"
+    )
+    bars: int = Field(
+        ge=100, description="bars of the slice, around the end of the train span"
+    )
+    every_bar: bool = Field(description="cut at every bar of the slice")
+    event_cuts: int = Field(
+        ge=0,
+        description="cuts at gaps, listings, ends, splits and the calendar's edges",
+    )
+    random_cuts: int = Field(ge=0, description="cuts at further, random bars")
+    modes: list[Mode] = Field(
+        min_length=1, description="ways in which the bars after a cut are altered"
+    )
+    modes_at_a_cut: int = Field(
+        ge=1, description="ways tried at each cut, taken in turn from modes"
+    )
+    label_cuts: int = Field(
+        ge=1, description="cuts at which labels, returns and books are checked"
+    )
+    warm_up_cuts: int = Field(
+        ge=1, description="later starts from which the look-back must suffice"
+    )
+    score_cuts: int = Field(
+        ge=1, description="cuts in the test block at which scores are compared"
+    )
+    families: dict[str, dict[str, Any]] = Field(
+        description="model families whose bytes and scores are compared, each with its "
+        "parameter block; {} = none"
+    )
+    network: bool = Field(description="whether a small ranking network is checked, too")
+    planted: bool = Field(
+        description="whether planted look-aheads must be caught in the same run"
+    )
+    seed: int = Field(
+        ge=0, description="fixes the slice, the cuts and the altered bars"
+    )
+
+    @field_validator("modes")
+    @classmethod
+    def _once(cls, value: list[str]) -> list[str]:
+        twice = sorted({mode for mode in value if value.count(mode) > 1})
+        if twice:
+            raise ValueError(f"{', '.join(twice)} is listed twice")
+        return value

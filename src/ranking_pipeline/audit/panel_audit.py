@@ -1,0 +1,294 @@
+"""Panel audit: all checks on one slice of a panel, in one report."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from ranking_pipeline.audit.check import (
+    CAUGHT,
+    CLEAN,
+    LOOKS_AHEAD,
+    MISSED,
+    NOT_COVERED,
+    Check,
+    guarded,
+)
+from ranking_pipeline.audit.config import AuditConfig
+from ranking_pipeline.audit.cuts import Cut, cuts
+from ranking_pipeline.audit.example_market import example_market
+from ranking_pipeline.audit.execution import execution_checks
+from ranking_pipeline.audit.feature_checks import feature_checks
+from ranking_pipeline.audit.futures import MODES
+from ranking_pipeline.audit.label_checks import AFTER_CHECK, label_checks
+from ranking_pipeline.audit.learned import BARS_CHECK, World, learned_checks
+from ranking_pipeline.audit.lookahead import audit_function
+from ranking_pipeline.audit.planted import HONEST, PLANTED, stacked
+from ranking_pipeline.audit.purging import CHECK as PURGE_CHECK
+from ranking_pipeline.audit.purging import check_blocks, check_folds
+from ranking_pipeline.audit.report import HONEST_CHECK, PLANTED_CHECK, LookaheadReport
+from ranking_pipeline.errors import UserError
+from ranking_pipeline.labels import LabelsConfig, TargetSpec
+from ranking_pipeline.panel import Panel
+from ranking_pipeline.splits import Splits, make_splits, purged_folds
+
+TRAIN_SHARE, VALIDATION_SHARE = 0.6, 0.2
+N_FOLDS = 3
+MOST_FACTORS = 40  # of the small models: what they learn from does not matter
+EXAMPLE_CUTS, EXAMPLE_RANDOM_CUTS = 24, 4
+
+
+def audit_panel(
+    panel: Panel,
+    factor_names: Sequence[str],
+    target_specs: Sequence[TargetSpec],
+    labels_config: LabelsConfig,
+    splits: Splits,
+    config: AuditConfig,
+) -> LookaheadReport:
+    """Audit the library on the user's own bars.
+
+    Parameters
+    ----------
+    panel : Panel
+    factor_names : sequence of str
+        Factors of the run.
+    target_specs : sequence of TargetSpec
+    labels_config : LabelsConfig
+    splits : Splits
+        Made for the panel.
+    config : AuditConfig
+
+    Returns
+    -------
+    LookaheadReport
+        A look-ahead is a finding in the report, not an error; see
+        :func:`~ranking_pipeline.audit.report.require_clean`.
+    """
+    part, part_splits = audited_slice(panel, splits, config)
+    chosen = cuts(
+        part,
+        part_splits,
+        config.random_cuts,
+        config.seed,
+        every=config.every_bar,
+        at_most=config.event_cuts,
+    )
+    few = _evenly(chosen, config.label_cuts)
+    names, seed = list(factor_names), config.seed
+    specs = [spec for spec in target_specs if _fits(spec, part, labels_config)]
+    modes, ways = config.modes, config.modes_at_a_cut
+    checks = guarded(
+        "features",
+        feature_checks,
+        part,
+        names,
+        chosen,
+        modes,
+        ways,
+        config.warm_up_cuts,
+        seed,
+    )
+    checks += [_too_long(spec) for spec in target_specs if spec not in specs]
+    if specs:
+        checks += guarded(
+            "labels", label_checks, part, specs, labels_config, few, modes, ways, seed
+        )
+        checks += guarded(
+            "splits", _purge_checks, part, part_splits, specs, labels_config
+        )
+    lag = labels_config.entry_lag_bars
+    checks += guarded("backtest", execution_checks, part, few, modes, lag, seed)
+    checks += guarded(
+        "models", _learned, part, part_splits, names, specs, labels_config, config
+    )
+    planted, shares = planted_checks(seed) if config.planted else ([], pd.DataFrame())
+    scope = (
+        f"Audited were {part.n_symbols} of {panel.n_symbols} symbols and {part.n_bars} "
+        f"of {panel.n_bars} bars, {str(part.timestamps[0])[:10]} to "
+        f"{str(part.timestamps[-1])[:10]}, with {len(names)} factors and {len(specs)} "
+        "targets."
+    )
+    return LookaheadReport((*checks, *planted), shares, scope)
+
+
+def audited_slice(
+    panel: Panel, splits: Splits, config: AuditConfig
+) -> tuple[Panel, Splits]:
+    """Cut out the bars around the train end, and the symbols at which most happens.
+
+    Returns
+    -------
+    Panel
+        At most ``config.symbols`` symbols and ``config.bars`` bars: first the symbols
+        with gaps, late listings and ends inside those bars, then others, evenly spread
+        over the list.
+    Splits
+        Of the slice: its train span ends where that of ``splits`` does, where the panel
+        is long enough.
+    """
+    n_bars = min(config.bars, panel.n_bars)
+    wanted = splits.train.last_bar + 1 - round(n_bars * TRAIN_SHARE)
+    first = int(np.clip(wanted, 0, panel.n_bars - n_bars))
+    part = panel.cut(slice(first, first + n_bars))
+    present = part.present
+    share = present.mean(axis=1)
+    eventful = np.flatnonzero((share > 0.2) & (share < 1))
+    whole = np.flatnonzero(share == 1)
+    # Half of the places at most: most of the slice should hold values to compare.
+    special = _spread(eventful, min(len(eventful), -(-config.symbols // 2)))
+    others = _spread(whole, config.symbols - len(special))
+    spare = np.setdiff1d(eventful, special)
+    missing = config.symbols - len(special) - len(others)
+    kept = np.sort(np.concatenate([special, others, _spread(spare, missing)]))
+    if len(kept) < 2:
+        raise UserError(
+            f"audit: only {len(kept)} symbols have bars around the end of the train "
+            "span; raise audit.bars"
+        )
+    part = _symbols(part, kept)
+    embargo = min(splits.embargo_bars, n_bars // 10)
+    shares = (TRAIN_SHARE, VALIDATION_SHARE)
+    return part, make_splits(part.timestamps, *shares, embargo)
+
+
+def _symbols(panel: Panel, kept: npt.NDArray[np.intp]) -> Panel:
+    """Keep the symbols at some positions; copies."""
+    return Panel(
+        tuple(panel.symbols[position] for position in kept),
+        panel.timestamps,
+        panel.fields,
+        panel.values[kept],
+        panel.tradable[kept],
+        panel.trading_dates,
+        panel.session_minutes,
+        panel.sectors[kept],
+        panel.sector_names,
+    )
+
+
+def _spread(items: npt.NDArray[np.intp], count: int) -> npt.NDArray[np.intp]:
+    """Take ``count`` of the items, evenly spread over them."""
+    if count <= 0 or not len(items):
+        return items[:0]
+    places = (np.arange(min(count, len(items))) + 0.5) * len(items)
+    return items[(places / min(count, len(items))).astype(np.intp)]
+
+
+def _evenly(chosen: Sequence[Cut], count: int) -> list[Cut]:
+    places = _spread(np.arange(len(chosen)), count)
+    return [chosen[place] for place in places]
+
+
+def _fits(spec: TargetSpec, panel: Panel, config: LabelsConfig) -> bool:
+    """Whether the slice is long enough to hold windows before, at and after a cut."""
+    return 3 * (config.entry_lag_bars + spec.horizon_bars) <= panel.n_bars
+
+
+def _too_long(spec: TargetSpec) -> Check:
+    reason = f"a horizon of {spec.horizon_bars} bars needs a longer slice"
+    return _not_covered(AFTER_CHECK, spec.name, "cells", reason)
+
+
+def _not_covered(check: str, what: str, unit: str, reason: str) -> Check:
+    return Check(check, what, unit, 0, 0, worst=reason, verdict=NOT_COVERED)
+
+
+def _purge_checks(
+    panel: Panel, splits: Splits, specs: Sequence[TargetSpec], config: LabelsConfig
+) -> list[Check]:
+    """Check blocks and folds of each horizon, over all tradable cells."""
+    bars, _ = panel.rows()
+    found = []
+    for horizon in sorted({spec.horizon_bars for spec in specs}):
+        ends = bars + config.entry_lag_bars + horizon
+        ends = np.where(ends < panel.n_bars, ends, -1)
+        found.append(check_blocks(splits, bars, ends, f"blocks, {horizon} bars"))
+        train = np.flatnonzero(splits.mask("train", bars, ends))
+        what = f"folds, {horizon} bars"
+        try:
+            folds = purged_folds(bars[train], ends[train], N_FOLDS, splits.embargo_bars)
+        except UserError as error:  # too few bars for this horizon: nothing to compare
+            found.append(_not_covered(PURGE_CHECK, what, "pairs", str(error)))
+            continue
+        found.append(
+            check_folds(folds, bars[train], ends[train], splits.embargo_bars, what)
+        )
+    return found
+
+
+def _learned(
+    panel: Panel,
+    splits: Splits,
+    names: Sequence[str],
+    specs: Sequence[TargetSpec],
+    labels_config: LabelsConfig,
+    config: AuditConfig,
+) -> list[Check]:
+    returns = [spec for spec in specs if spec.kind == "forward_return"]
+    if not returns or not (config.families or config.network):
+        return []
+    shortest = min(returns, key=lambda spec: spec.horizon_bars)
+    world = World(
+        panel,
+        splits,
+        tuple(names[place] for place in _spread(np.arange(len(names)), MOST_FACTORS)),
+        shortest,
+        labels_config,
+        config.families,
+        config.network,
+        config.seed,
+    )
+    test = np.arange(splits.test.first_bar, splits.test.last_bar)
+    bars = _spread(test, config.score_cuts)
+    try:
+        return learned_checks(world, [Cut(int(bar), "test block") for bar in bars])
+    except UserError as error:  # the slice holds too little to fit anything
+        what = ", ".join([*config.families, *["network"][: config.network]])
+        return [_not_covered(BARS_CHECK, what, "artefacts", str(error))]
+
+
+def planted_checks(seed: int) -> tuple[list[Check], pd.DataFrame]:
+    """Try to catch what was planted, on a small market made for the purpose.
+
+    Returns
+    -------
+    checks : list of Check
+        One per planted look-ahead and per honest look-alike.
+    shares : DataFrame
+        See :class:`~ranking_pipeline.audit.report.LookaheadReport`.
+    """
+    panel, splits = example_market(seed)
+    chosen = cuts(panel, splits, EXAMPLE_RANDOM_CUTS, seed, at_most=EXAMPLE_CUTS)
+    probes = (*PLANTED, *HONEST)
+    names = [probe.name for probe in probes]
+    result = audit_function(stacked(probes), panel, chosen, MODES, names, seed=seed)
+    shares = pd.DataFrame(
+        (result.different > 0).mean(axis=1), index=names, columns=list(MODES)
+    )
+    each = result.compared // len(probes)
+    checks = []
+    for number, probe in enumerate(probes):
+        n_different = int(np.maximum(result.different[number], 0).sum())
+        if probe.caught_by:
+            check, verdict = PLANTED_CHECK, CAUGHT if n_different else MISSED
+        else:
+            check, verdict = HONEST_CHECK, LOOKS_AHEAD if n_different else CLEAN
+        first = str(result.first.get(probe.name, ""))
+        checks.append(
+            Check(
+                check,
+                probe.name,
+                "cells",
+                each,
+                n_different,
+                cuts=len(chosen),
+                ways=len(MODES),
+                worst=first,
+                verdict=verdict,
+            )
+        )
+    return checks, shares

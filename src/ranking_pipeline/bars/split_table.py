@@ -1,0 +1,93 @@
+"""Splits as a table tells them: prices before each are brought to today's shares."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from ranking_pipeline.errors import UserError
+from ranking_pipeline.panel import OHLCV
+
+_COLUMNS = ("symbol", "date", "ratio")
+
+
+def read_splits(path: str | Path) -> pd.DataFrame:
+    """Read a table of splits.
+
+    Parameters
+    ----------
+    path
+        CSV file: symbol, date (the first trading date on the new basis), ratio (new
+        shares for one old share: 2 for 2:1, 0.1 for a reverse split of 1:10).
+
+    Returns
+    -------
+    DataFrame
+        symbol (str), date (datetime64), ratio (float64).
+
+    Raises
+    ------
+    UserError
+        The file is missing, lacks a column, or holds a date or ratio that is none.
+    """
+    where = f"data.defects.split_table: {path}"
+    if not Path(path).is_file():
+        raise UserError(f"{where} does not exist. Give a CSV file symbol, date, ratio.")
+    table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8")
+    missing = [name for name in _COLUMNS if name not in table]
+    if missing:
+        raise UserError(
+            f"{where} has no column {', '.join(missing)}. Found: "
+            f"{', '.join(table.columns)}. Wanted: {', '.join(_COLUMNS)}."
+        )
+    dates = pd.to_datetime(table["date"], format="%Y-%m-%d", errors="coerce")
+    ratios = pd.to_numeric(table["ratio"], errors="coerce").astype(np.float64)
+    wrong = dates.isna() | ~(np.isfinite(ratios) & (ratios > 0))
+    if wrong.any():
+        line = int(np.flatnonzero(wrong)[0])
+        raise UserError(
+            f"{where}, line {line + 2}: {', '.join(table.iloc[line][list(_COLUMNS)])}. "
+            "Write dates as 2024-06-10 and ratios as positive numbers."
+        )
+    return pd.DataFrame({"symbol": table["symbol"], "date": dates, "ratio": ratios})
+
+
+def adjust_for_splits(
+    values: npt.NDArray[np.float32],
+    symbols: tuple[str, ...],
+    trading_dates: npt.NDArray[np.datetime64],
+    splits: pd.DataFrame,
+) -> npt.NDArray[np.int64]:
+    """Divide prices before each split by its ratio and multiply volume, in place.
+
+    Parameters
+    ----------
+    values : ndarray of float32, shape (S, T, 5)
+    symbols : tuple of str, length S
+    trading_dates : ndarray of datetime64[D], shape (T,)
+    splits
+        As :func:`read_splits` gives it; symbols that are not in the panel are left out.
+
+    Returns
+    -------
+    ndarray of int64
+        Cells ``symbol * T + bar`` of the bars that were changed.
+    """
+    place = {name: position for position, name in enumerate(symbols)}
+    n_bars = len(trading_dates)
+    factor = np.ones((len(symbols), n_bars))
+    dates = splits["date"].to_numpy("datetime64[D]")
+    for symbol, date, ratio in zip(
+        splits["symbol"], dates, splits["ratio"], strict=True
+    ):
+        if symbol in place:
+            factor[place[symbol], : np.searchsorted(trading_dates, date)] *= ratio
+    for symbol in np.flatnonzero((factor != 1).any(axis=1)):
+        own = factor[symbol]
+        values[symbol, :, :4] /= own[:, None]
+        values[symbol, :, OHLCV.index("volume")] *= own
+    changed = (factor != 1) & ~np.isnan(values[:, :, OHLCV.index("close")])
+    return np.flatnonzero(changed)

@@ -1,0 +1,243 @@
+"""Reruns: the registered stages on other bars, in a catalog of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from ranking_pipeline.datasets import ArtefactDataset
+from ranking_pipeline.jobs.config import JobsConfig
+from ranking_pipeline.models.store import MANIFEST, PREDICTIONS
+from ranking_pipeline.panel import Panel
+from ranking_pipeline.storage import TableHandle, sha256_file
+
+if TYPE_CHECKING:
+    from kedro.io import DataCatalog
+    from kedro.pipeline import Pipeline
+
+    from ranking_pipeline.audit.check import Check
+
+# What is decided on the train span alone, in the order in which it is decided.
+DECISIONS = (
+    "target_rankings",
+    "selected_targets",
+    "feature_importance",
+    "model_agreement",
+    "leakage_report",
+    "selected_features",
+    "routing_candidates",
+    "routing_plan",
+    "training_plan",
+)
+STAGES = (
+    "target_ranking",
+    "feature_selection",
+    "routing",
+    "model_training",
+    "cs_ranking",
+)
+# Prices that go elsewhere from the cut on: the shape of everything stays as it is, so
+# that even sums whose order depends on the shape must repeat bit for bit.
+ALTERATION, SEED = "random_walk", 5
+
+
+@dataclass(frozen=True)
+class ProjectRecipe:
+    """What it takes to build the catalog again somewhere else.
+
+    Attributes
+    ----------
+    entries : mapping
+        The configuration of each catalog entry, resolved.
+    parameters : mapping
+        The typed parameter sections, by catalog name (``params:...``).
+    data_root : str
+        The folder below which the entries keep their files.
+    """
+
+    entries: Mapping[str, Any]
+    parameters: Mapping[str, Any]
+    data_root: str
+
+    def catalog(self, folder: Path) -> DataCatalog:
+        """Build the catalog with ``folder`` in the place of the data root."""
+        from kedro.io import DataCatalog, MemoryDataset
+
+        entries = {
+            name: _moved(entry, self.data_root, str(folder))
+            for name, entry in self.entries.items()
+        }
+        catalog = DataCatalog.from_config(entries)
+        for name, value in self.parameters.items():
+            own = _with_own_store(value, folder) if name == "params:jobs" else value
+            catalog[name] = MemoryDataset(own, copy_mode="assign")
+        return catalog
+
+
+def _with_own_store(jobs: JobsConfig, folder: Path) -> JobsConfig:
+    return jobs.model_copy(update={"store": str(folder / "store")})
+
+
+def _moved(entry: Any, root: str, folder: str) -> Any:
+    """The same entry with every path below ``root`` below ``folder``."""
+    if isinstance(entry, Mapping):
+        return {key: _moved(value, root, folder) for key, value in entry.items()}
+    if isinstance(entry, str) and entry.startswith(root):
+        return folder + entry.removeprefix(root)
+    return entry
+
+
+def run_stages(
+    whole: Pipeline, recipe: ProjectRecipe, given: Mapping[str, Any], folder: Path
+) -> DataCatalog:
+    """Run all stages from the panel to the predictions.
+
+    Parameters
+    ----------
+    whole
+        The registered default pipeline: its own nodes run, whatever they are.
+    recipe
+        Of the catalog.
+    given
+        The panel, and what else the stages read that is made from raw bars, by name.
+    folder
+        Where everything is written.
+    """
+    from kedro.runner import SequentialRunner
+
+    wanted = [
+        node
+        for node in whole.from_inputs("panel").nodes
+        if node.tags & set(STAGES)
+        or {"features", "labels", "splits"} & set(node.outputs)
+    ]
+    catalog = recipe.catalog(folder)
+    for name, value in given.items():
+        catalog.save(name, value)
+    SequentialRunner().run(type(whole)(wanted), catalog)
+    return catalog
+
+
+def decision_digests(catalog: DataCatalog) -> dict[str, str]:
+    """SHA-256 of every artefact that is decided on the train span."""
+    return {name: _digest(catalog, name) for name in DECISIONS}
+
+
+def model_digests(catalog: DataCatalog) -> dict[str, str]:
+    """SHA-256 of the files of every trained model, trees and networks.
+
+    What a model predicts after the cut, and what it was made from, may differ.
+    """
+    digests = {"ranking network": _digest(catalog, "cs_model")}
+    store = Path(catalog.load("params:jobs").store)
+    models = catalog.load("models")
+    trained = models[models["path"].astype(str) != ""]
+    for model_id, path in zip(trained["model_id"], trained["path"], strict=True):
+        for file in sorted((store / str(path)).iterdir()):
+            if file.name not in (PREDICTIONS, MANIFEST):
+                digests[f"{model_id} {file.name}"] = sha256_file(file)
+    return digests
+
+
+def _digest(catalog: DataCatalog, name: str) -> str:
+    dataset = catalog[name]
+    assert isinstance(dataset, ArtefactDataset)
+    return sha256_file(dataset.load_path())
+
+
+def row_digests(catalog: DataCatalog, last: pd.Timestamp) -> dict[str, str]:
+    """SHA-256 of the rows that are known at ``last``: features, labels and scores.
+
+    A label is known at its end; a feature and a score at their bar.
+    """
+    digests = {}
+    for name in ("features", "predictions", "cs_predictions"):
+        frame = _read(catalog.load(name))
+        digests[name] = _frame_digest(frame[frame["timestamp"] <= last])
+    labels = _read(catalog.load("labels"))
+    for target in (str(c) for c in labels if f"{c}__end" in labels):
+        known = labels[f"{target}__end"] <= last
+        columns = ["timestamp", "symbol", target, f"{target}__end"]
+        digests[f"label {target}"] = _frame_digest(labels.loc[known, columns])
+    return digests
+
+
+def _read(table: TableHandle | pd.DataFrame) -> pd.DataFrame:
+    return table.read() if isinstance(table, TableHandle) else table
+
+
+def _frame_digest(frame: pd.DataFrame) -> str:
+    """SHA-256 over the cells of a frame, column by column, order included."""
+    from hashlib import sha256
+
+    digest = sha256(str(len(frame)).encode())
+    for name in map(str, frame.columns):
+        column = frame[name]
+        digest.update(f"{name}:".encode())
+        if isinstance(column.dtype, pd.DatetimeTZDtype):
+            column = column.astype("int64")
+        if column.dtype.kind in "fiub":
+            digest.update(np.ascontiguousarray(column.to_numpy()).tobytes())
+        else:
+            digest.update("\x1f".join(map(str, column)).encode())
+    return digest.hexdigest()
+
+
+def rerun_checks(
+    recipe: ProjectRecipe,
+    panel: Panel,
+    given: Mapping[str, Any],
+    splits: Mapping[str, Any],
+    folder: Path,
+) -> list[Check]:
+    """Run all stages three times: on the bars, and with two other futures.
+
+    What is decided on the train span must not change when all bars after it are others;
+    models, and the features, labels and scores up to the end of the validation span,
+    must not change when all bars after that are others.
+    """
+    from kedro.framework.project import pipelines
+
+    from ranking_pipeline.audit.artefacts import compare_digests
+    from ranking_pipeline.audit.futures import alter_future
+
+    catalogs = {}
+    cuts = {"honest": None, "train": "train", "validation": "validation"}
+    for name, block in cuts.items():
+        bars = panel
+        if block is not None:
+            bars = alter_future(panel, splits[block]["last_bar"], ALTERATION, SEED)
+        catalogs[name] = run_stages(
+            pipelines["__default__"], recipe, {**given, "panel": bars}, folder / name
+        )
+    honest, late = catalogs["honest"], catalogs["validation"]
+    last = pd.Timestamp(splits["validation"]["last"])
+    digests = {
+        "decisions ignore what follows the train span": (
+            _with_panel(honest, decision_digests),
+            _with_panel(catalogs["train"], decision_digests),
+        ),
+        "models ignore what follows the validation span": (
+            _with_panel(honest, model_digests),
+            _with_panel(late, model_digests),
+        ),
+        "features, labels and scores ignore later bars": (
+            _with_panel(honest, lambda catalog: row_digests(catalog, last)),
+            _with_panel(late, lambda catalog: row_digests(catalog, last)),
+        ),
+    }
+    return [
+        compare_digests(claim, first, second, must_differ=["panel"], what="all stages")
+        for claim, (first, second) in digests.items()
+    ]
+
+
+def _with_panel(
+    catalog: DataCatalog, digests: Callable[[DataCatalog], dict[str, str]]
+) -> dict[str, str]:
+    return {**digests(catalog), "panel": _digest(catalog, "panel")}
