@@ -26,7 +26,8 @@ factor of coarser bars, at the last of them that has ended.
 session; *session + n*: from the opening n sessions before; *all*: every bar up to t.
 A value is missing in the first bars that its look-back does not cover, where too much of
 a window is missing (any value of up to 10, a third above that), and where the formula
-has no finite value. Comparisons of symbols take the tradable names of the bar.
+has no finite value. Comparisons of symbols take the tradable names of the bar; those
+whose sector is not known form a sector of their own.
 
 """
 COLUMNS = ("name", "formula", "look-back", "inputs", "source", "sets")

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from ranking_pipeline.errors import UserError
 from ranking_pipeline.panel import Panel, to_cross_sections
 
 
@@ -32,6 +33,27 @@ def test_cross_sections_put_each_row_back(random_walk_panel: Panel) -> None:
     np.testing.assert_array_equal(matrix, panel.cross_sections("close"))
 
 
+def test_windows_are_the_bars_up_to_each_cell(random_walk_panel: Panel) -> None:
+    panel = random_walk_panel
+    bars, symbols = panel.rows()
+    windows = panel.windows(bars, symbols, 5)
+    assert windows.shape == (len(bars), 5, len(panel.fields))
+    assert windows.dtype == np.float32
+    for row in (0, 3, len(bars) // 2, len(bars) - 1):
+        bar, own = bars[row], panel.values[symbols[row]]
+        first = max(bar - 4, 0)
+        np.testing.assert_array_equal(
+            windows[row, first - bar - 1 :], own[first : bar + 1]
+        )
+        assert np.isnan(windows[row, : first - bar - 1]).all()
+    assert np.isfinite(windows[:, -1]).all()  # the bar of the decision is the last
+    held = panel.values.copy()
+    windows[:] = 0.0  # a copy: the panel keeps its bars
+    np.testing.assert_array_equal(panel.values, held)
+    with pytest.raises(ValueError, match="length is 0"):
+        panel.windows(bars, symbols, 0)
+
+
 def test_positions_refuse_what_is_not_there(random_walk_panel: Panel) -> None:
     panel = random_walk_panel
     assert panel.bar_positions(panel.timestamps[[3, 7]]).tolist() == [3, 7]
@@ -50,3 +72,13 @@ def test_a_malformed_panel_is_refused(random_walk_panel: Panel) -> None:
         replace(panel, timestamps=panel.timestamps[::-1])
     with pytest.raises(ValueError, match="match"):
         replace(panel, fields=("close",))
+    for name in ("trading_dates", "session_minutes"):
+        with pytest.raises(ValueError, match=f"{name} has another length"):
+            replace(panel, **{name: getattr(panel, name)[:-1]})
+
+
+def test_one_symbol_is_no_cross_section(random_walk_panel: Panel) -> None:
+    assert random_walk_panel.require_cross_section() is random_walk_panel
+    one = random_walk_panel.cut(slice(None), slice(1))
+    with pytest.raises(UserError, match=f"one symbol only, {one.symbols[0]}"):
+        one.require_cross_section()

@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
+from ranking_pipeline.data_config import SplitsConfig
 from ranking_pipeline.errors import UserError
 from ranking_pipeline.splits import NAMES, Splits, make_splits
 
@@ -121,6 +123,13 @@ def test_impossible_splits(
         make_splits(_axis(n_bars), train, validation, embargo)
 
 
+def test_shares_without_a_test_are_refused_before_any_work() -> None:
+    with pytest.raises(ValidationError, match="leave a part for the test"):
+        SplitsConfig(train_share=0.8, validation_share=0.3, embargo_bars=0)
+    kept = SplitsConfig(train_share=0.8, validation_share=0.1, embargo_bars=0)
+    assert make_splits(_axis(50), **kept.model_dump()).test.first_bar == 45
+
+
 def test_unknown_blocks_are_refused() -> None:
     with pytest.raises(UserError, match="no block 'holdout'"):
         make_splits(_axis(50), 0.6, 0.2, 1).block("holdout")
@@ -175,6 +184,12 @@ def test_verify_refuses_splits_that_were_tampered_with() -> None:
         dataclasses.replace(splits, train=train).verify(axis)
     with pytest.raises(UserError, match="embargo negative"):
         dataclasses.replace(splits, embargo_bars=-1).verify(axis)
+    for last_bar in (47, 52):  # bars of no block, and bars that are not there
+        last = axis[min(last_bar, 49)].astype("datetime64[s]").item().isoformat()
+        test = dataclasses.replace(splits.test, last_bar=last_bar, last=f"{last}+00:00")
+        other = dataclasses.replace(splits, test=test, n_bars=last_bar + 1)
+        with pytest.raises(UserError, match="another time axis"):
+            other.verify(axis)
     stored = splits.to_dict()
     stored["train"]["last_bar"] = "29"
     with pytest.raises(UserError, match="not a table of splits"):

@@ -200,6 +200,8 @@ def test_own_bars_run_by_parameters_alone(finished: Place, tmp_path: Path) -> No
         ("wrong path", "not_there.parquet"),
         ("no time zone", "data.timezone"),
         ("missing column", "close"),
+        ("sectors", "sectors: .*not_there.csv"),
+        ("universe", "universe: .*not_there.csv"),
     ],
 )
 def test_unusable_bars_stop_the_run_before_any_work(
@@ -212,6 +214,8 @@ def test_unusable_bars_stop_the_run_before_any_work(
         data["source"] = str(tmp_path / "not_there.parquet")
     elif damage == "no time zone":
         del data["timezone"]
+    elif damage in ("sectors", "universe"):
+        data[damage] = str(tmp_path / "not_there.csv")
     else:
         pd.read_parquet(source).drop(columns="close").to_parquet(source)
     with pytest.raises(click.ClickException, match=words):
@@ -410,15 +414,18 @@ def test_a_factor_that_looks_ahead_stops_the_run(
 
 def test_the_full_audit_runs_all_stages_on_other_futures(copied: Place) -> None:
     copied.run("audit", params=LITTLE)
-    report = copied.load("lookahead_report").set_index("check")
+    report = copied.load("lookahead_report")
     for claim in (
         "bars ignore later bars",
         "decisions ignore what follows the train span",
         "models ignore what follows the validation span",
         "features, labels and scores ignore later bars",
+        "the choice ignores what follows the validation span",
     ):
-        assert report.loc[claim, "verdict"] == "clean", claim
-        assert report.loc[claim, "compared"] > 5, claim
+        rows = report[report["check"] == claim]
+        assert len(rows) >= 1, claim
+        assert set(rows["verdict"]) == {"clean"}, claim
+        assert (rows["compared"] > 1).all(), claim
 
 
 def test_the_network_can_be_switched_off(finished: Place, tmp_path: Path) -> None:

@@ -1,11 +1,14 @@
 """The section ``data``: bars in, and what is made of them."""
 
-from pydantic import Field
+from typing import Self
+
+from pydantic import Field, model_validator
 
 from ranking_pipeline.bars.config import DataConfig
 from ranking_pipeline.config import Config
 from ranking_pipeline.features.config import FeaturesConfig
 from ranking_pipeline.labels.config import LabelsConfig
+from ranking_pipeline.splits import share_problem
 
 
 class SplitsConfig(Config):
@@ -20,6 +23,15 @@ class SplitsConfig(Config):
     embargo_bars: int = Field(
         ge=0, description="bars kept free after a label's end, besides the purge"
     )
+
+    @model_validator(mode="after")
+    def _a_test_is_left(self) -> Self:
+        problem = share_problem(
+            self.train_share, self.validation_share, self.embargo_bars
+        )
+        if problem:
+            raise ValueError(problem)
+        return self
 
 
 class DataPreparationConfig(DataConfig):

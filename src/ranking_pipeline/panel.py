@@ -7,6 +7,8 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import numpy.typing as npt
 
+from ranking_pipeline.errors import UserError
+
 FloatArray = npt.NDArray[np.floating]
 BoolArray = npt.NDArray[np.bool_]
 IntArray = npt.NDArray[np.signedinteger]
@@ -73,8 +75,9 @@ class Panel:
             raise ValueError("timestamps must be strictly increasing")
         if np.any(np.diff(self.trading_dates.view("i8")) < 0):
             raise ValueError("trading_dates must not decrease")
-        if len(self.session_minutes) != self.n_bars:
-            raise ValueError(f"session_minutes: {len(self.session_minutes)} values")
+        for name in ("trading_dates", "session_minutes"):
+            if len(getattr(self, name)) != self.n_bars:
+                raise ValueError(f"{name} has another length than the time axis")
         if self.sectors.shape != self.tradable.shape:
             raise ValueError(f"sectors have the shape {self.sectors.shape}")
 
@@ -104,6 +107,21 @@ class Panel:
             session_minutes=self.session_minutes[bars],
             sectors=self.sectors[symbols, bars],
         )
+
+    def require_cross_section(self) -> Panel:
+        """Refuse a panel of one symbol, in which there is nothing to compare.
+
+        Raises
+        ------
+        UserError
+        """
+        if self.n_symbols == 1:
+            raise UserError(
+                f"the bars hold one symbol only, {self.symbols[0]}: ranks within a bar, "
+                "and all that is learned and measured from them, need at least two. "
+                "Give more symbols in data.source or data.symbols"
+            )
+        return self
 
     @property
     def session(self) -> npt.NDArray[np.int32]:
@@ -141,6 +159,31 @@ class Panel:
         """
         bars, symbols = np.nonzero(self.tradable.T)
         return bars, symbols
+
+    def windows(
+        self, bars: IntArray, symbols: IntArray, length: int
+    ) -> npt.NDArray[np.float32]:
+        """Copy the raw bars t-length+1 ... t of some cells.
+
+        Parameters
+        ----------
+        bars, symbols : ndarray of int, shape (n,)
+            Where each window ends, as from :meth:`rows`.
+        length : int
+            Bars in a window, the oldest first; at least 1.
+
+        Returns
+        -------
+        ndarray of float32, shape (n, length, F)
+            NaN where a symbol has no bar, and before the first bar of the panel.
+        """
+        if length < 1:
+            raise ValueError(f"length is {length}; give 1 or more")
+        inside = bars[:, None] + np.arange(1 - length, 1)  # (n, length)
+        cells = symbols[:, None], np.maximum(inside, 0)
+        values: npt.NDArray[np.float32] = self.values[cells]
+        values[inside < 0] = np.nan
+        return values
 
     def bar_positions(
         self, timestamps: npt.NDArray[np.datetime64]

@@ -33,6 +33,7 @@ __all__ = [
     "combinatorial_folds",
     "make_splits",
     "purged_folds",
+    "share_problem",
 ]
 
 NAMES = ("train", "validation", "test")
@@ -183,7 +184,8 @@ class Splits:
         ------
         UserError
         """
-        if _digest(timestamps) != self.timestamps_sha256:
+        same_length = len(timestamps) == self.n_bars
+        if not same_length or _digest(timestamps) != self.timestamps_sha256:
             raise UserError(
                 f"splits: made for another time axis of {self.n_bars} bars, the panel "
                 f"has {len(timestamps)}; run data_preparation again"
@@ -240,7 +242,7 @@ def make_splits(
     UserError
         For shares that leave a block out, or too few bars.
     """
-    problem = _share_problem(train_share, validation_share, embargo_bars)
+    problem = share_problem(train_share, validation_share, embargo_bars)
     if problem:
         raise UserError(problem)
     n_bars = len(timestamps)
@@ -262,7 +264,8 @@ def make_splits(
     return Splits(train, validation, test, n_bars, embargo_bars, digest)
 
 
-def _share_problem(train: float, validation: float, embargo: int) -> str | None:
+def share_problem(train: float, validation: float, embargo: int) -> str | None:
+    """Say why these shares and this embargo make no splits, or None where they do."""
     if not (train > 0 and validation > 0 and train + validation < 1):
         return (
             f"splits: train_share {train} and validation_share {validation} must be "

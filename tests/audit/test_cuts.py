@@ -57,7 +57,7 @@ def test_block_ends_are_cuts(panel: Panel) -> None:
 
 def test_sessions_end_where_a_day_has_several_bars() -> None:
     panel = worlds.intraday_market(0, n_symbols=4, n_days=6, per_day=5)
-    ends = [cut.bar for cut in cuts(panel, None, 0, 0) if "session" in cut.reason]
+    ends = [cut.bar for cut in cuts(panel, None, 0, 0) if "session end" in cut.reason]
     dates = panel.trading_dates
     assert ends == [t for t in range(panel.n_bars - 1) if dates[t] != dates[t + 1]]
 

@@ -14,6 +14,7 @@ from ranking_pipeline.audit.futures import (
     SAME_CELLS,
     SAME_SHAPE,
     TRUNCATED,
+    UNIVERSE,
     alter_bars,
     alter_future,
     alter_past,
@@ -51,13 +52,16 @@ def parts(panel: Panel, bars: slice) -> list[bytes]:
 @pytest.mark.parametrize("mode", MODES)
 def test_the_bars_up_to_the_cut_stay(mode: str, bar: int, panel: Panel) -> None:
     altered = alter_future(panel, bar, mode, 0)
+    if mode == UNIVERSE:
+        assert not altered.present[panel.n_symbols :, : bar + 1].any()
+        altered = altered.cut(slice(None), slice(panel.n_symbols))
     assert altered.symbols == panel.symbols
     assert parts(altered, slice(bar + 1)) == parts(panel, slice(bar + 1))
 
 
 @pytest.mark.parametrize("mode", SAME_SHAPE)
 def test_something_after_the_cut_moves(mode: str, panel: Panel) -> None:
-    altered = alter_future(panel, 20, mode, 0)
+    altered = alter_future(panel, 20, mode, 0).cut(slice(None), slice(panel.n_symbols))
     assert altered.values.shape == panel.values.shape
     assert parts(altered, slice(21, None)) != parts(panel, slice(21, None))
 
@@ -96,6 +100,14 @@ def test_the_walk_starts_at_the_last_close() -> None:
     altered = alter_future(panel, 29, "random_walk", 0).field("close")
     # Symbol 0 lacks bars 30 to 32: the walk goes on from bar 29 once it trades again.
     assert abs(np.log(altered[6, 30] / panel.field("close")[6, 29])) < 0.15
+
+
+def test_one_more_symbol_is_listed(panel: Panel) -> None:
+    altered = alter_future(panel, 12, UNIVERSE, 0)
+    assert altered.n_symbols == panel.n_symbols + 1
+    assert altered.symbols[:-1] == panel.symbols
+    assert altered.tradable[-1, 13:].sum() > 10
+    assert not altered.present[-1, :13].any()
 
 
 def test_half_of_the_symbols_go_missing() -> None:

@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 from tests.audit import worlds
 
-from ranking_pipeline.audit.cuts import Cut
+from ranking_pipeline.audit.check import UNSTEADY, check_of
+from ranking_pipeline.audit.cuts import Cut, cuts
 from ranking_pipeline.audit.futures import MODES, TRUNCATED
 from ranking_pipeline.audit.lookahead import audit_function, audit_past, differs
 from ranking_pipeline.errors import UserError
 from ranking_pipeline.panel import Panel
+from ranking_pipeline.splits import Splits
 
 S, T = 5, 40
 CUTS = (Cut(9, "first"), Cut(20, "second"))
@@ -182,3 +184,36 @@ def test_a_running_sum_is_not_window_local(panel: Panel) -> None:
     assert not result.clean
     assert result.worst is not None
     assert result.worst.value == pytest.approx(result.worst.altered, rel=1e-9)
+
+
+def test_a_random_factor_is_told_from_one_that_looks_ahead(
+    example: tuple[Panel, Splits],
+) -> None:
+    panel, random = example[0], np.random.default_rng()
+    chosen = cuts(panel, None, 2, 0, at_most=4)
+
+    def two(altered: Panel) -> np.ndarray:
+        close = altered.field("close").astype(float)
+        return np.stack([close, random.normal(size=close.shape)], axis=-1)
+
+    result = audit_function(two, panel, chosen, MODES, ["honest", "dice"])
+    assert (result.n_different, result.unsteady) == (0, ("dice",))
+    assert not result.clean
+    assert "dice gives other values each time" in str(result)
+    alone = audit_function(lambda p: two(p)[..., 0], panel, chosen, MODES, ["honest"])
+    assert alone.clean
+    assert alone.compared == result.compared
+    check = check_of("claim", "two columns", result)
+    assert (check.verdict, check.good) == (UNSTEADY, False)
+
+
+def test_how_many_symbols_there_will_be_is_not_known(
+    example: tuple[Panel, Splits],
+) -> None:
+    panel = example[0]
+    chosen = cuts(panel, None, 2, 0, at_most=4)
+    result = audit_function(
+        lambda p: p.field("close") / p.n_symbols, panel, chosen, MODES, ["share"]
+    )
+    assert not result.clean
+    assert result.table()["ways"].tolist() == ["universe"]

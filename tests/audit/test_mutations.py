@@ -20,6 +20,7 @@ from ranking_pipeline.audit.feature_checks import feature_checks
 from ranking_pipeline.audit.futures import MODES
 from ranking_pipeline.audit.label_checks import label_checks
 from ranking_pipeline.audit.learned import learned_checks
+from ranking_pipeline.audit.panel_audit import _purge_checks
 from ranking_pipeline.audit.purging import check_blocks, check_folds
 from ranking_pipeline.errors import UserError
 from ranking_pipeline.features import compute, series
@@ -31,6 +32,7 @@ from ranking_pipeline.models import assemble, ridge_family
 from ranking_pipeline.panel import Panel
 from ranking_pipeline.ranking import ranker
 from ranking_pipeline.selection import training_data
+from ranking_pipeline.selection.problem import Problem
 from ranking_pipeline.splits import Splits, make_splits
 
 Patch = pytest.MonkeyPatch
@@ -81,6 +83,13 @@ def purging(panel: Panel) -> list[Check]:
         check_folds(walk, bars, ends, embargo),
         check_folds(list(both), bars, ends, embargo),
     ]
+
+
+def purging_of_the_stages(panel: Panel) -> list[Check]:
+    """The folds as the report has them, on splits without an embargo."""
+    made = make_splits(panel.timestamps, 0.6, 0.2, 0)
+    specs = parse_targets(["fwd_ret_5d"], "1d")
+    return _purge_checks(panel, made, specs, worlds.labels_config())
 
 
 # The faults.
@@ -180,6 +189,14 @@ def label_one_bar_too_long(patch: Patch) -> None:
     patch.setattr(label_compute, "lead", lambda v, bars: honest(v, bars + 1))
 
 
+def entry_at_the_decision(patch: Patch) -> None:
+    """The return begins at the close of t, and ends where it should."""
+    honest = label_compute.lead
+    patch.setattr(
+        label_compute, "lead", lambda v, bars: honest(v, 0 if bars == 1 else bars)
+    )
+
+
 def last_labels_filled(patch: Patch) -> None:
     honest = label_compute.label_matrix
 
@@ -237,6 +254,18 @@ def embargo_zero_in_blocks(patch: Patch) -> None:
     patch.setattr(splits.Splits, "mask", without)
 
 
+def purge_off_in_the_folds_of_a_stage(patch: Patch) -> None:
+    def unpurged(self: Problem, n_folds: int) -> Any:
+        rows = self.samples
+        return folds.purged_folds(rows.bars, rows.bars, n_folds, self.embargo_bars)
+
+    patch.setattr(Problem, "folds", unpurged)
+
+
+def embargo_ignored_where_none_is_asked_for(patch: Patch) -> None:
+    embargo_zero_in_folds(patch)
+
+
 def purge_off_in_training(patch: Patch) -> None:
     purge_off_in_blocks(patch)
 
@@ -246,6 +275,35 @@ def train_rows_of_all_blocks(patch: Patch) -> None:
         return np.asarray(label_end >= 0)
 
     patch.setattr(splits.Splits, "mask", everything)
+
+
+def scaler_fitted_on_the_validation_too(patch: Patch) -> None:
+    honest = ranker.train_ranker
+
+    def wider(ohlcv: Any, target: Any, payoff: Any, cells: Any, spec: Any) -> Any:
+        fit = ranker._fit_scale
+        with pytest.MonkeyPatch.context() as inner:
+            inner.setattr(ranker, "_fit_scale", lambda c, _, n: fit(c, sum(cells), n))
+            return honest(ohlcv, target, payoff, cells, spec)
+
+    patch.setattr(ranker, "train_ranker", wider)
+
+
+def moments_of_the_validation_too(patch: Patch) -> None:
+    honest = ridge_family.RidgeModel.fit
+
+    def wider(self: Any, train: Any, validation: Any) -> None:
+        moments = ridge_family._moments
+        held_out = [] if validation is None else [validation.features]
+        with pytest.MonkeyPatch.context() as inner:
+            inner.setattr(
+                ridge_family,
+                "_moments",
+                lambda rows: moments(np.concatenate([rows, *held_out])),
+            )
+            honest(self, train, validation)
+
+    patch.setattr(ridge_family.RidgeModel, "fit", wider)
 
 
 def scaler_fitted_on_all_bars(patch: Patch) -> None:
@@ -316,6 +374,17 @@ def score_earns_its_own_bar(patch: Patch) -> None:
     patch.setattr(execution, "backtest", early)
 
 
+def weights_know_the_next_return(patch: Patch) -> None:
+    honest = execution.backtest
+
+    def ahead(score: np.ndarray, returns: np.ndarray, **named: Any) -> Any:
+        known = np.zeros_like(returns)
+        known[:-1] = np.nan_to_num(returns[1:])
+        return honest(score + known, returns, **named)
+
+    patch.setattr(execution, "backtest", ahead)
+
+
 def halted_returns_filled_backwards(patch: Patch) -> None:
     honest = execution.bar_returns
 
@@ -345,21 +414,27 @@ MUTANTS: tuple[tuple[Callable[[Patch], None], Audit], ...] = (
     (sectors_of_the_last_bar, features),
     (shift_flipped_in_labels, labels),
     (label_one_bar_too_long, labels),
+    (entry_at_the_decision, labels),
     (last_labels_filled, labels),
     (label_end_too_early, labels),
     (purge_off_in_blocks, purging),
     (purge_off_in_folds, purging),
     (embargo_zero_in_blocks, purging),
     (embargo_zero_in_folds, purging),
+    (purge_off_in_the_folds_of_a_stage, purging_of_the_stages),
+    (embargo_ignored_where_none_is_asked_for, purging_of_the_stages),
     (purge_off_in_training, learned),
     (train_rows_of_all_blocks, learned),
     (moments_of_all_rows, learned),
     (ranks_over_all_bars, learned),
     (selection_sees_the_validation, learned),
+    (moments_of_the_validation_too, learned),
+    (scaler_fitted_on_the_validation_too, network),
     (scaler_fitted_on_all_bars, network),
     (target_standardised_over_all_cells, network),
     (trades_without_a_lag, execution_of),
     (score_earns_its_own_bar, execution_of),
+    (weights_know_the_next_return, execution_of),
     (halted_returns_filled_backwards, execution_of),
 )
 AUDITS = tuple(dict.fromkeys(audit for _, audit in MUTANTS))

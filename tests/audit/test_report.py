@@ -52,7 +52,7 @@ def test_the_library_is_clean_on_a_market(report: LookaheadReport) -> None:
     assert report.clean, report.findings
     require_clean(report)
     claims = {check.check for check in report.claims}
-    assert len(claims) == 13
+    assert len(claims) == 14
     uncovered = [check.what for check in report.checks if check.verdict == NOT_COVERED]
     assert uncovered == ["fwd_ret_60d"]
 
@@ -178,3 +178,27 @@ def test_a_market_without_returns_to_learn_is_audited_all_the_same(
     report = audit_panel(market, worlds.FACTORS, specs, config, splits, short)
     assert report.clean
     assert not [check for check in report.checks if check.unit == "artefacts"]
+
+
+def test_factors_of_many_sessions_are_seen_on_thinned_ones() -> None:
+    """A slice of four sessions shows nothing of a factor that needs five."""
+    whole = worlds.intraday_market(5, n_symbols=6, n_days=40, per_day=40)
+    names = ["session_return", "session_share"]
+
+    def run(panel: Panel) -> list[Check]:
+        found = audit_panel(
+            panel,
+            names,
+            parse_targets(["fwd_ret_1h"], "30m", 40),
+            worlds.labels_config(targets=["fwd_ret_1h"]),
+            make_splits(panel.timestamps, 0.6, 0.2, 0),
+            worlds.audit_config(),
+        ).checks
+        return [check for check in found if check.check == "features ignore the future"]
+
+    first, second = run(whole)
+    assert (first.verdict, second.verdict) == ("clean", "clean")
+    assert second.what == "1 factors of many sessions, each thinned out"
+    assert second.known > 1000
+    (_, short) = run(whole.cut(slice(5 * 40)))
+    assert (short.verdict, short.what) == (NOT_COVERED, "session_share")

@@ -37,6 +37,7 @@ def labels_config(**changes: Any) -> LabelsConfig:
             "targets": list(TARGETS),
             "entry_lag_bars": 1,
             "cross_sessions": True,
+            "delistings": None,
             "path_volatility_bars": 20,
             "barrier_volatility_span_bars": 30,
             "barrier_volatility_min_bars": 20,

@@ -33,8 +33,9 @@ def test_symbols_that_yaml_mangles_are_refused(text: str) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"interval": "5 minutes"}, "use 1d, 5m, 1h"),
-        ({"interval": "0m"}, "use 1d, 5m, 1h"),
+        ({"interval": "5 minutes"}, "as 5m, 30m, 1h"),
+        ({"interval": "0m"}, "as 5m, 30m, 1h"),
+        ({"interval": "24h"}, "as 5m, 30m, 1h"),
         ({"timezone": "Amerika/Nowhere"}, "America/New_York"),
         ({"timezone": "../etc/passwd"}, "America/New_York"),
         ({"column_map": {"price": "Last"}}, "unknown column 'price'"),

@@ -61,11 +61,13 @@ def _tradable(checked: Checked, symbol: str) -> np.ndarray:
     return checked.panel.tradable[checked.panel.symbols.index(symbol)]
 
 
-def _flat_and_untraded(checked: Checked, bars: list[int], close_of: int) -> bool:
-    """Whether bars of AAA repeat an earlier close, without volume, not tradable."""
+def _flat_and_untraded(
+    checked: Checked, bars: list[int], close_of: int, volume: float
+) -> bool:
+    """Whether bars of AAA repeat an earlier close, without trading, not tradable."""
     values = checked.panel.values[0]
     flat = (values[bars, :4] == values[close_of, 3]).all()
-    nothing = np.isnan(values[bars, 4]).all()
+    nothing = np.array_equal(values[bars, 4], [volume] * len(bars), equal_nan=True)
     return bool(flat and nothing and not checked.panel.tradable[0, bars].any())
 
 
@@ -122,7 +124,8 @@ DEFECTS = [
         Outcome(
             rules={("missing_price", "repaired"): 2},
             also=lambda c: (
-                _flat_and_untraded(c, [5], 4) and c.summary["rows_repaired"] == 2
+                _flat_and_untraded(c, [5], 4, np.nan)
+                and c.summary["rows_repaired"] == 2
             ),
         ),
     ),
@@ -231,7 +234,7 @@ DEFECTS = [
             rules={("gap", "filled"): 4},
             rows_in=35,
             also=lambda c: (
-                _flat_and_untraded(c, [3, 4, 5], 2)
+                _flat_and_untraded(c, [3, 4, 5], 2, 0.0)
                 and bool(np.isnan(c.panel.values[0, 6]).all())
                 and c.summary["rows_filled"] == 4
                 and c.summary["missing_bars"] == 1
@@ -485,7 +488,7 @@ def test_a_filled_price_reaches_no_further_than_allowed(
     # of a good row is not needed.
     assert done.quarantine["source_row"].tolist() == [0, 7, 8, 25]
     assert done.summary["rows_repaired"] == 2
-    assert _flat_and_untraded(done, [5, 6], 4)
+    assert _flat_and_untraded(done, [5, 6], 4, np.nan)
     assert float(done.panel.field("close")[1, 5]) == 100.0
 
 

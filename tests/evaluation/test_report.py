@@ -194,3 +194,23 @@ def test_figures_round_and_hide_what_is_missing() -> None:
 def test_one_family_has_one_colour() -> None:
     assert figure_style.family_colour("ridge") == figure_style.family_colour("ridge")
     assert figure_style.family_colour("never seen") in figure_style.SPARE_COLOURS
+
+
+def test_the_data_section_says_who_is_missing() -> None:
+    dates = [{"date": "2015-06-30", "members": 500, "held": 416, "with_bar": 406}]
+    dates[0]["share"] = 0.832
+    summary = {
+        "rows_in": 10,
+        "rows_filled": 3,
+        "survivorship": {
+            "warning": "Of 500 members the bars hold 416.",
+            "dates": dates,
+        },
+    }
+    missing = pd.DataFrame({"2024-01-02": [0.25]}, index=["energy"])
+    quality = pd.DataFrame({"rule": ["gap"], "rows": [0]})
+    section = stage_sections.data_section(summary, quality, pd.DataFrame(), missing)
+    assert "hold 416" in section.lead
+    html = page([section])
+    for words in ("Members", "2015-06-30", "83.2", "bars filled in gaps", "energy"):
+        assert words in html, words

@@ -18,7 +18,7 @@ from ranking_pipeline.features import (
     feature_manifest,
 )
 from ranking_pipeline.features.factors import FACTORS
-from ranking_pipeline.panel import Panel
+from ranking_pipeline.panel import OHLCV, Panel
 
 N_BARS = 420
 
@@ -31,10 +31,6 @@ def panel(intraday_panel: Panel) -> Panel:
 @pytest.fixture(scope="module")
 def whole(panel: Panel) -> np.ndarray:
     return compute_features(panel)
-
-
-def _bars(panel: Panel, bars: slice) -> Panel:
-    return panel.cut(bars)
 
 
 def _same_bits(a: np.ndarray, b: np.ndarray) -> bool:
@@ -51,7 +47,7 @@ def test_the_panel_reaches_every_factor(whole: np.ndarray) -> None:
 def test_truncation_changes_nothing_before_it(
     last: int, panel: Panel, whole: np.ndarray
 ) -> None:
-    cut = compute_features(_bars(panel, slice(0, last)))
+    cut = compute_features(panel.cut(slice(0, last)))
     assert _same_bits(cut, whole[:, :last])
 
 
@@ -104,20 +100,59 @@ def test_what_reads_the_whole_history_says_so(panel: Panel, whole: np.ndarray) -
     assert np.any(changed)
 
 
-def test_the_lookback_is_not_overstated(panel: Panel, whole: np.ndarray) -> None:
-    """The oldest bar of the window matters to each factor."""
-    bar, symbol = N_BARS - 1, 4
+def _moved(panel: Panel, bar: int, lookback: int, name: str, seed: int) -> bool:
+    """Whether another oldest bar of the window moves the value of some symbol."""
+    window = panel.cut(slice(bar - lookback - 20, bar + 1))
+    values = window.values.copy()
+    rng = np.random.default_rng(seed)
+    oldest = values[:, 20]
+    oldest *= np.exp(rng.normal(0, 0.5, oldest.shape)).astype(np.float32)
+    altered = dataclasses.replace(window, values=values)
+    before, after = (compute_features(p, [name])[:, -1] for p in (window, altered))
+    return not _same_bits(before, after)
+
+
+def test_the_lookback_is_not_overstated(panel: Panel) -> None:
+    """The value of the oldest bar of the window matters to each factor."""
     unused = []
-    for i, factor in feature_manifest().iterrows():
+    for factor in feature_manifest().itertuples(index=False):
         if factor.window == "session":  # its oldest bar is the first of a session
             continue
-        values = panel.values.copy()
-        values[symbol, bar - factor.lookback_bars] = np.nan
-        altered = dataclasses.replace(panel, values=values)
-        changed = compute_features(altered, [factor["name"]])[symbol, bar, 0]
-        if np.isfinite(changed) or not np.isfinite(whole[symbol, bar, i]):
-            unused.append(factor["name"])
+        tries = ((bar, seed) for seed in range(3) for bar in range(410, N_BARS))
+        if not any(
+            _moved(panel, bar, factor.lookback_bars, factor.name, seed)
+            for bar, seed in tries
+        ):
+            unused.append(factor.name)
     assert unused == []
+
+
+CLOCK = {
+    "session_minutes",
+    "session_share",
+    "session_sine",
+    "session_cosine",
+    "first_half_hour",
+    "last_half_hour",
+}
+
+
+@pytest.mark.parametrize("field", OHLCV)
+def test_a_field_matters_where_it_is_declared_and_nowhere_else(
+    field: str, panel: Panel, whole: np.ndarray
+) -> None:
+    values = panel.values.copy()
+    cells = values[:, :, OHLCV.index(field)]
+    cells *= np.random.default_rng(2).uniform(0.5, 2.0, cells.shape)
+    altered = compute_features(dataclasses.replace(panel, values=values))
+    moved = {
+        name
+        for i, name in enumerate(factor_names())
+        if not _same_bits(altered[:, :, i], whole[:, :, i])
+    }
+    declared = {name for name, factor in FACTORS.items() if field in factor.inputs}
+    # the clock of a session asks whether there is a bar, not at which price
+    assert moved == declared - CLOCK
 
 
 @pytest.mark.parametrize("cells", [1, 1000, 100_000])

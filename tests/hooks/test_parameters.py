@@ -60,6 +60,21 @@ def test_each_mistake_names_its_key(
     assert words in problem
 
 
+class Lists(Config):
+    symbols: list[str]
+    families: tuple[str, ...]
+    bounds: tuple[float, float] | None
+    name: str
+
+
+def test_a_list_may_be_written_as_the_command_line_does() -> None:
+    values = {"symbols": "ON; NO;", "families": "a;b", "bounds": None, "name": "a;b"}
+    read = Lists.model_validate(values)
+    assert (read.symbols, read.families, read.name) == (["ON", "NO"], ("a", "b"), "a;b")
+    assert Lists.model_validate({**values, "symbols": "ON"}).symbols == ["ON"]
+    assert Lists.model_validate({**values, "symbols": ["A;B"]}).symbols == ["A;B"]
+
+
 def test_all_mistakes_come_at_once() -> None:
     parameters = {"outer": {"inner": {"n_bars": "x"}}, "typo": 1}
     keys = [key for key, _ in parameter_errors(parameters, SECTIONS)]

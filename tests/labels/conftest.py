@@ -38,6 +38,7 @@ def build_config(**changes: Any) -> LabelsConfig:
             "targets": EVERY_KIND,
             "entry_lag_bars": 1,
             "cross_sessions": True,
+            "delistings": None,
             "path_volatility_bars": 20,
             "barrier_volatility_span_bars": 100,
             "barrier_volatility_min_bars": 20,

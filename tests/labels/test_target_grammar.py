@@ -22,7 +22,6 @@ from ranking_pipeline.labels import LabelsConfig, parse_target, parse_targets
         ("fwd_ret_60m", "5m", 12),
         ("fwd_ret_2h", "5m", 24),
         ("fwd_ret_60m", "1h", 1),
-        ("fwd_ret_4d", "2d", 2),
         ("fwd_ret_2d", "5m", 156),
         ("label_h5", "5m", 5),
         ("y_will_peak_30m_0.5", "5m", 6),
@@ -88,7 +87,7 @@ def test_all_problems_are_reported_at_once() -> None:
         parse_targets(["fwd_ret_5", "fwd_ret_5m", "fwd_ret_1d", "fwd_ret_1d"], "1d")
     text = str(raised.value)
     assert "'fwd_ret_5'" in text
-    assert "5m is shorter than the 1d bars" in text
+    assert "5m does not count 1d bars" in text
     assert "'fwd_ret_1d' is listed twice" in text
     assert text.count("targets are") == 1
 
@@ -99,10 +98,11 @@ def test_all_problems_are_reported_at_once() -> None:
         ("fwd_ret_1d", "5m", "needs bars_per_session"),
         ("fwd_ret_7m", "5m", "no whole number of 5m bars"),
         ("fwd_ret_30m", "1h", "no whole number of 1h bars"),
-        ("fwd_ret_3d", "2d", "no whole number of 2d bars"),
-        ("fwd_ret_1h", "1d", "shorter than the 1d bars"),
-        ("fwd_ret_1d", "daily", "'daily' is not a whole number and m, h or d"),
+        ("fwd_ret_24h", "1d", "does not count 1d bars; give it in days"),
+        ("fwd_ret_1d", "daily", "'daily' is not the length of a bar"),
         ("label_h5", "1w", "'1w' is not"),
+        ("label_h5", "2d", "'2d' is not"),
+        ("label_h5", "24h", "'24h' is not"),
     ],
 )
 def test_impossible_horizons(name: str, interval: str, message: str) -> None:

@@ -48,6 +48,14 @@ def test_labels_of_one_bar_are_unique() -> None:
     assert (average_uniqueness(bars, bars + 2, np.zeros(20, int), 1) == 1.0).all()
 
 
+def test_rounding_makes_no_label_more_than_unique() -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(30):
+        bars, symbols = rng.integers(0, 300, 400), rng.integers(0, 40, 400)
+        ends = bars + 1 + rng.integers(1, 9, 400)
+        assert average_uniqueness(bars, ends, symbols, 1).max() <= 1.0
+
+
 def test_a_label_at_every_bar_has_one_over_the_horizon_of_its_own() -> None:
     bars = np.arange(60)
     found = average_uniqueness(bars, bars + 6, np.zeros(60, int), 1)

@@ -12,6 +12,7 @@ P = ParamSpec("P")
 
 CLEAN, LOOKS_AHEAD, NOT_COVERED = "clean", "looks ahead", "not covered"
 CAUGHT, MISSED, FAILED = "caught", "missed", "failed"
+UNSTEADY = "not repeatable"  # other values on the same bars: it may look ahead or not
 GOOD_VERDICTS = (CLEAN, CAUGHT, NOT_COVERED)
 
 
@@ -35,8 +36,8 @@ class Check:
     worst : str
         The worst offender in words; empty where there is none.
     verdict : str
-        ``clean``, ``looks ahead``, ``not covered`` or ``failed``; of a planted
-        look-ahead ``caught`` or ``missed``.
+        ``clean``, ``looks ahead``, ``not repeatable``, ``not covered`` or ``failed``;
+        of a planted look-ahead ``caught`` or ``missed``.
     """
 
     check: str
@@ -72,7 +73,9 @@ def counted(
 
 def check_of(check: str, what: str, result: AuditResult) -> Check:
     """Make the row of an audited function."""
-    verdict = CLEAN if result.compared else NOT_COVERED
+    verdict = CLEAN if result.known else NOT_COVERED
+    if result.unsteady:
+        verdict = UNSTEADY
     if result.failure or result.n_different:
         verdict = LOOKS_AHEAD
     return Check(
@@ -84,7 +87,7 @@ def check_of(check: str, what: str, result: AuditResult) -> Check:
         result.known,
         len(result.cuts),
         int((result.different >= 0).any(axis=(0, 1)).sum()),
-        str(result.worst or "") or result.failure,
+        str(result.worst or "") or result.failure or result.unsteadiness,
         verdict,
     )
 

@@ -19,6 +19,7 @@ KINDS = (
     "delisting",
     "likely split",
     "session end",
+    "session start",
     "week end",
     "month end",
     "fold edge",
@@ -72,8 +73,8 @@ def cuts(
     A leak out of a missing bar, a listing or a calendar shows at few cuts only, so that
     random bars alone miss it. Cuts are the last missing bar of a gap, the bar before a
     listing, a symbol's last bar, the bar before a likely split (closes apart by a
-    factor of 1.4 or more), the last bars of sessions, weeks and months, and the last
-    bars of the blocks.
+    factor of 1.4 or more), the first and the last bars of sessions, the last ones of
+    weeks and months, and the last bars of the blocks.
     """
     last = panel.n_bars - 1
     if every:
@@ -103,6 +104,7 @@ def _events(panel: Panel, splits: Splits | None) -> Iterator[tuple[str, Bars]]:
     days = np.flatnonzero(dates[1:] != dates[:-1])
     intraday = len(days) < panel.n_bars - 1  # else every bar would be a session's end
     yield "session end", days if intraday else days[:0]
+    yield "session start", days + 1 if intraday else days[:0]
     # 1970-01-01 was a Thursday: weeks begin on Monday.
     weeks = (dates.astype(np.int64) + 3) // 7
     yield "week end", np.flatnonzero(weeks[1:] != weeks[:-1])

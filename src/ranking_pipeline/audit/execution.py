@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -25,33 +26,60 @@ def execution_checks(
 ) -> list[Check]:
     """Check the returns that a holder sees, and when a score first counts.
 
-    The score is the close of the bar itself: where bars after t are altered, so is
+    The score is a number of the bar itself: where bars after t are altered, so is
     every later score, and what the book earned and paid up to t may not change. With
     the returns as they are and the scores of the bars after t reversed, nothing changes
     up to bar t + lag, at whose close the score of t is traded, nor in the gross return
     of the bar after it.
     """
-    held = audit_function(
-        _held, panel, cuts, modes, ("return", "gross", "cost"), seed=seed
+    held = audit_function(_returns, panel, cuts, modes, ("return",), seed=seed)
+    book = audit_function(
+        partial(_held, panel.n_symbols),
+        panel,
+        cuts,
+        modes,
+        ("gross", "cost"),
+        seed=seed,
+    )
+    traded, claim = (
+        _traded(panel, cuts, lag_bars),
+        "returns and books ignore later bars",
     )
     return [
-        check_of("returns and books ignore later bars", "backtest", held),
+        check_of(claim, "returns", held),
+        check_of(claim, "backtest", _counted_once(book, panel)),
         check_of(
             f"a score earns nothing before the close of t + {lag_bars}",
             "backtest",
-            _traded(panel, cuts, lag_bars),
+            _counted_once(traded, panel),
         ),
     ]
 
 
-def _held(panel: Panel) -> Values:
-    """Return (S, T) of each symbol, and the book's gross return and cost; (S, T, 3)."""
-    close = panel.cross_sections("close").astype(np.float64)
-    score = np.where(panel.tradable.T, -close, np.nan)
-    returns = panel_returns(panel)
-    book = _book(score, returns, 1)
-    one = np.broadcast_to(book[:, None], (panel.n_bars, panel.n_symbols, 2))
-    return np.concatenate([returns[:, :, None], one], axis=-1).transpose(1, 0, 2)
+def _counted_once(result: AuditResult, panel: Panel) -> AuditResult:
+    """Count a book once: its numbers stand in the row of each symbol alike."""
+    each = panel.n_symbols
+    once = np.where(result.different > 0, result.different // each, result.different)
+    compared, known = result.compared // each, result.known // each
+    return replace(result, different=once, compared=compared, known=known)
+
+
+def _returns(panel: Panel) -> Values:
+    return panel_returns(panel).T
+
+
+def _held(n_symbols: int, panel: Panel) -> Values:
+    """Gross return and cost of the book, in the row of each symbol; (S, T, 2).
+
+    A symbol that is listed later is left out: a sum over one more may round otherwise.
+    """
+    known = panel.cut(slice(None), slice(n_symbols))
+    returns = panel_returns(known)
+    # On the scale of returns, so that one that slipped in would change the order.
+    score = np.where(known.tradable.T, -returns, np.nan)
+    shape = (panel.n_symbols, panel.n_bars, 2)
+    # Without a lag: a decision that knew the next bar would otherwise not show in time.
+    return np.broadcast_to(_book(score, returns, 0)[None], shape).copy()
 
 
 def _book(score: Values, returns: Values, lag_bars: int) -> Values:

@@ -14,6 +14,7 @@ from ranking_pipeline.audit.lookahead import AuditResult, audit_function, audit_
 from ranking_pipeline.features import compute_features
 from ranking_pipeline.features.registry import Factor
 from ranking_pipeline.features.selection import find_factors
+from ranking_pipeline.features.timeframes import fine_lookback_bars
 from ranking_pipeline.panel import Panel
 
 WARM_UP_MODES = (TRUNCATED, "random_walk", "missing")
@@ -47,9 +48,14 @@ def audit_warm_up(
 
     The history starts later, consists of other prices, or is missing before each of
     ``n_cuts`` bars. A factor of a session has its look-back from the session's opening;
-    one of the whole history declares none that would suffice and is left out.
+    one of the whole history declares none that would suffice and is left out, as is
+    one of the sessions of coarser bars.
     """
-    factors = [factor for factor in find_factors(names) if not factor.expanding]
+    factors = [
+        factor
+        for factor in find_factors(names)
+        if not factor.expanding and not (factor.interval and factor.session)
+    ]
     kept = [factor.name for factor in factors]
     starts = _starts(panel, n_cuts, seed)
     needed = np.stack([_needed(panel, cut.bar, factors) for cut in starts])
@@ -76,11 +82,18 @@ def _needed(
     session = panel.session
     return np.array(
         [
-            max(factor.lookback_bars, _until_opening(session, start, factor))
+            max(_lookback(panel, factor), _until_opening(session, start, factor))
             for factor in factors
         ],
         dtype=np.int64,
     )
+
+
+def _lookback(panel: Panel, factor: Factor) -> int:
+    """Look-back in bars of the panel, also of a factor that counts coarser ones."""
+    if factor.interval is None:
+        return factor.lookback_bars
+    return fine_lookback_bars(panel, factor.lookback_bars, factor.interval)
 
 
 def _until_opening(session: npt.NDArray[np.int32], start: int, factor: Factor) -> int:

@@ -13,7 +13,7 @@ import pandas as pd
 from ranking_pipeline.errors import UserError
 from ranking_pipeline.panel import FloatArray, Panel
 
-TRUNCATED = "truncated"
+TRUNCATED, UNIVERSE = "truncated", "universe"
 FLAT_PRICE = 100.0
 FIRST_PRICE = 50.0
 LARGE = np.float32(1000.0)
@@ -32,17 +32,19 @@ def alter_future(panel: Panel, bar: int, mode: str, seed: int) -> Panel:
     bar : int
         Last bar t that stays as it is.
     mode : str
-        One of ``MODES``; all but ``truncated`` keep the shape.
+        One of ``MODES``; all but ``truncated`` and ``universe`` keep the shape.
     seed : int
 
     Returns
     -------
     Panel
-        Bars 0 ... t are those of ``panel``, bit for bit.
+        Bars 0 ... t are those of ``panel``, bit for bit. In the way ``universe`` a
+        symbol that is listed after t follows those of ``panel``.
     """
     if mode == TRUNCATED:
         return panel.cut(slice(bar + 1))
-    return alter(panel, slice(bar + 1, None), mode, seed)
+    altered = alter(panel, slice(bar + 1, None), mode, seed)
+    return _with_newcomer(altered, bar) if mode == UNIVERSE else altered
 
 
 def alter_past(panel: Panel, bar: int, mode: str, seed: int) -> Panel:
@@ -188,6 +190,20 @@ def _universe(panel: Panel, bars: slice, random: np.random.Generator) -> dict[st
     return {"tradable": tradable}
 
 
+def _with_newcomer(panel: Panel, bar: int) -> Panel:
+    """One symbol more, whose bars all follow ``bar``: how many there will be is open."""
+    twin = int(panel.present.sum(axis=1).argmax())
+    values, tradable = panel.values[twin].copy(), panel.present[twin].copy()
+    values[: bar + 1], tradable[: bar + 1] = np.nan, False
+    return replace(
+        panel,
+        symbols=(*panel.symbols, f"{panel.symbols[-1]}~"),  # behind all others
+        values=np.concatenate([panel.values, values[None]]),
+        tradable=np.concatenate([panel.tradable, tradable[None]]),
+        sectors=np.concatenate([panel.sectors, panel.sectors[twin][None]]),
+    )
+
+
 def _sectors(panel: Panel, bars: slice, random: np.random.Generator) -> dict[str, Any]:
     """Every symbol moves to another sector, drawn anew for each."""
     names = panel.sector_names if len(panel.sector_names) > 1 else _SECTORS_IF_NONE
@@ -216,7 +232,7 @@ _ALTERATIONS: dict[str, Alteration] = {
     "constant": _constant,
     "shuffled": _shuffled,
     "half_missing": _half_missing,
-    "universe": _universe,
+    UNIVERSE: _universe,
     "sectors": _sectors,
     "calendar": _calendar,
 }
@@ -232,7 +248,7 @@ DESCRIPTIONS = {
     "constant": "every field is one number",
     "shuffled": "the bars come in another order",
     "half_missing": "half of the symbols are missing",
-    "universe": "the members are other ones",
+    UNIVERSE: "the members are other ones, and one more is listed",
     "sectors": "every symbol is in another sector",
     "calendar": "the bars come at other times",
 }

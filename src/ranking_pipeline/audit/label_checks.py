@@ -38,8 +38,9 @@ def label_checks(
     """Check each label against its window t+lag+1 ... t+lag+H.
 
     Bars after the window change neither the label nor its end; bars before t change
-    nothing, except those of the declared volatility; bars inside change it; a label is
-    known at the end that it states; and one whose window is not over is missing.
+    nothing, except those of the declared volatility; no price before the entry counts
+    where there is none; bars inside change it; a label is known at the end that it
+    states; and one whose window is not over is missing.
     """
     longest = max(_window(spec, config) for spec in specs)
     first = longest + int(np.bincount(panel.session).max())
@@ -68,6 +69,7 @@ def label_checks(
     return [
         check_of(AFTER_CHECK, what, after),
         check_of("labels ignore what precedes their history", what, before),
+        *_entry(panel, specs, config, usable, seed),
         _known_at_their_end(panel, specs, config, usable, seed),
         _unfinished(panel, specs, config, usable),
         _inside(panel, specs, config, usable),
@@ -105,6 +107,30 @@ def _history(spec: TargetSpec, config: LabelsConfig) -> int:
     if spec.kind in _UNSCALED:
         return 0
     return max(config.path_volatility_bars, config.barrier_volatility_span_bars)
+
+
+def _entry(
+    panel: Panel,
+    specs: Sequence[TargetSpec],
+    config: LabelsConfig,
+    cuts: Sequence[Cut],
+    seed: int,
+) -> list[Check]:
+    """Labels that need no volatility begin at the entry: prices before it are nothing."""
+    kept = [spec for spec in specs if spec.kind in _UNSCALED]
+    if not kept or not config.entry_lag_bars:
+        return []
+    result = audit_past(
+        lambda altered: label_values(altered, kept, config)[:, :, ::2],
+        panel,
+        cuts,
+        SAME_CELLS[:1],
+        [spec.name for spec in kept],
+        [-config.entry_lag_bars] * len(kept),
+        seed=seed,
+    )
+    check = f"labels begin at the close of t + {config.entry_lag_bars}"
+    return [check_of(check, f"{len(kept)} targets", result)]
 
 
 def _known_at_their_end(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -15,10 +16,11 @@ import numpy.typing as npt
 import pandas as pd
 
 from ranking_pipeline.audit.artefacts import compare_digests
-from ranking_pipeline.audit.check import Check, check_of
+from ranking_pipeline.audit.check import NOT_COVERED, UNSTEADY, Check, check_of
 from ranking_pipeline.audit.cuts import Cut
 from ranking_pipeline.audit.futures import SAME_CELLS, alter_future
 from ranking_pipeline.audit.lookahead import audit_function
+from ranking_pipeline.errors import UserError
 from ranking_pipeline.features import compute_features, feature_manifest, feature_table
 from ranking_pipeline.labels import LabelsConfig, TargetSpec, compute_labels
 from ranking_pipeline.models import registry
@@ -39,6 +41,7 @@ ALTERED = "random_walk"
 FACTOR = 10.0  # rows after the train span are so many times larger
 # The network of the audit: small, for what it learns does not matter.
 WINDOW_BARS, HIDDEN, EPOCHS, BATCH_BARS, LEAST_SYMBOLS = 8, 8, 1, 16, 4
+LENGTHS = ("n_rounds", "epochs")  # how long a family may learn
 
 Parameters = Mapping[str, Mapping[str, Any]]
 Scores = npt.NDArray[np.float32]
@@ -73,6 +76,12 @@ class World:
     network: bool
     seed: int
 
+    def without(self, names: Mapping[str, str]) -> World:
+        """Leave out some families, or the network."""
+        kept = {name: p for name, p in self.families.items() if name not in names}
+        network = self.network and "network" not in names
+        return replace(self, families=kept, network=network)
+
     def tables(self, panel: Panel) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
         """Make the features, the labels and the target manifest of a panel."""
         values = compute_features(panel, self.factors)
@@ -97,21 +106,46 @@ def learned_checks(world: World, score_cuts: Sequence[Cut]) -> list[Check]:
     Three claims: with other bars after the train span, everything fitted on the train
     rows is the same to the byte; so it is with every feature and label after the train
     span ten times larger; and the scores of the bars up to t are the same to the bit
-    whatever bars follow t.
+    whatever bars follow t. What the slice holds too little for is not covered.
+
+    The validation rows are at hand in each fit. They may choose how long a model
+    learns, which is why it then learns for one round only, and nothing else.
     """
     panel, last = world.panel, world.splits.train.last_bar
     tables = world.tables(panel)
     other = alter_future(panel, last, ALTERED, world.seed)
-    honest = _digests(world, panel, *tables)
+    lacking: dict[str, str] = {}
+    honest = _digests(world, panel, *tables, lacking=lacking)
+    world = world.without(lacking)
     altered = _digests(world, other, *world.tables(other))
-    larger = _digests(
-        world, _larger(panel, last), *(_later_rows(t, panel, last) for t in tables)
-    )
-    return [
+    features, labels, manifest = (_later_rows(t, panel, last) for t in tables)
+    larger = _digests(world, _larger(panel, last), features, labels, manifest)
+    rows = [
         compare_digests(BARS_CHECK, honest, altered),
         compare_digests(ROWS_CHECK, honest, larger),
-        *_score_checks(world, tables, score_cuts),
     ]
+    if any(row.different for row in rows):
+        again = _digests(world, panel, *world.tables(panel))
+        rows = [_unsteady(row, honest, again) for row in rows]
+    return [
+        *rows,
+        *_score_checks(world, tables, score_cuts),
+        *(
+            Check(
+                BARS_CHECK, name, "artefacts", 0, 0, worst=reason, verdict=NOT_COVERED
+            )
+            for name, reason in lacking.items()
+        ),
+    ]
+
+
+def _unsteady(row: Check, honest: Mapping[str, str], again: Mapping[str, str]) -> Check:
+    """Tell a difference that shows on the very same bars from a look ahead."""
+    names = sorted(name for name in honest if honest[name] != again[name])
+    if row.different > len(names):
+        return row
+    worst = f"{', '.join(names)} changed on the very same bars; fix the seed"
+    return replace(row, worst=worst, verdict=UNSTEADY) if row.different else row
 
 
 def _later_rows(table: pd.DataFrame, panel: Panel, last: int) -> pd.DataFrame:
@@ -143,10 +177,14 @@ def _digests(
     features: pd.DataFrame,
     labels: pd.DataFrame,
     manifest: pd.DataFrame,
+    lacking: dict[str, str] | None = None,
 ) -> dict[str, str]:
-    """Fit everything on the train rows; content of each by name."""
+    """Fit everything on the train rows; content of each by name.
+
+    Where ``lacking`` is given, what cannot be fitted is left out, with the reason.
+    """
     rows = world.samples(panel, features, labels)
-    train = _train_rows(world, rows)
+    train, validation = (_block_rows(world, rows, n) for n in ("train", "validation"))
     data = TrainingData.cut(
         panel,
         features,
@@ -160,16 +198,34 @@ def _digests(
         "rows selected on": _digest(data.feature_ranks, data.panel.values),
     }
     for family in world.families:
-        found[family] = _saved(_fitted(world, family, train))
+        with _noting(family, lacking):
+            whole = _saved(_fitted(world, family, train))
+            brief = _saved(_fitted(world, family, train, validation))
+            found[family] = f"{whole} {brief}"
     if world.network:
-        ranker = _ranker(world, panel, labels)
-        scale = ranker.scale
-        assert scale is not None
-        found["channel scale"] = _digest(np.array([scale.mean, scale.deviation]))
-        found["network"] = _digest(
-            *(state[name].numpy() for state in ranker.states for name in sorted(state))
-        )
+        with _noting("network", lacking):
+            found |= _network_digests(_ranker(world, panel, labels))
     return found
+
+
+@contextmanager
+def _noting(name: str, lacking: dict[str, str] | None) -> Iterator[None]:
+    try:
+        yield
+    except UserError as error:
+        if lacking is None:
+            raise
+        lacking[name] = str(error)
+
+
+def _network_digests(ranker: Ranker) -> dict[str, str]:
+    scale = ranker.scale
+    assert scale is not None
+    weights = (s[name].numpy() for s in ranker.states for name in sorted(s))
+    return {
+        "channel scale": _digest(np.array([scale.mean, scale.deviation])),
+        "network": _digest(*weights),
+    }
 
 
 def _digest(*arrays: npt.NDArray[Any]) -> str:
@@ -180,14 +236,21 @@ def _digest(*arrays: npt.NDArray[Any]) -> str:
     return content.hexdigest()
 
 
-def _train_rows(world: World, rows: Samples) -> Samples:
-    inside = world.splits.mask("train", rows.bars, rows.label_end)
+def _block_rows(world: World, rows: Samples, block: str) -> Samples:
+    inside = world.splits.mask(block, rows.bars, rows.label_end)
     return rows.take(inside).labelled()
 
 
-def _fitted(world: World, family: str, train: Samples) -> BaseModel:
-    model = registry.create(family, dict(world.families[family]), world.seed, 1)
-    model.fit(train, None)
+def _fitted(
+    world: World, family: str, train: Samples, validation: Samples | None = None
+) -> BaseModel:
+    """Fit a family; for one round where there are rows to stop on."""
+    parameters = dict(world.families[family])
+    if validation is not None:
+        parameters |= {name: 1 for name in LENGTHS if name in parameters}
+        validation = validation if len(validation) else None
+    model = registry.create(family, parameters, world.seed, 1)
+    model.fit(train, validation)
     return model
 
 
@@ -211,8 +274,9 @@ def _ranker(world: World, panel: Panel, labels: pd.DataFrame) -> Ranker:
     payoff = np.full((panel.n_bars, panel.n_symbols), np.nan)
     payoff[bars, symbols] = labels[world.spec.name]
     ends = bars + world.labels.entry_lag_bars + world.spec.horizon_bars
-    train = np.zeros(payoff.shape, dtype=np.bool_)
-    train[bars, symbols] = world.splits.mask("train", bars, ends)
+    cells = np.zeros((2, *payoff.shape), dtype=np.bool_)
+    for number, block in enumerate(("train", "validation")):
+        cells[number, bars, symbols] = world.splits.mask(block, bars, ends)
     spec = RankerSpec(
         sequence_length=WINDOW_BARS,
         normalization="log_returns",
@@ -223,8 +287,8 @@ def _ranker(world: World, panel: Panel, labels: pd.DataFrame) -> Ranker:
         seeds=(world.seed,),
         min_symbols=LEAST_SYMBOLS,
     )
-    cells = (train, np.zeros_like(train))
-    return train_ranker(panel.values, payoff, payoff, cells, spec)
+    blocks = (cells[0], cells[1])
+    return train_ranker(panel.values, payoff, payoff, blocks, spec)
 
 
 def _score_checks(
@@ -233,7 +297,7 @@ def _score_checks(
     cuts: Sequence[Cut],
 ) -> list[Check]:
     panel, (features, labels, _) = world.panel, tables
-    train = _train_rows(world, world.samples(panel, features, labels))
+    train = _block_rows(world, world.samples(panel, features, labels), "train")
     models = {family: _fitted(world, family, train) for family in world.families}
     found = []
     if models:

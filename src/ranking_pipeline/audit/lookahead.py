@@ -77,6 +77,9 @@ class AuditResult:
         earliest bar, the first symbol.
     failure : str
         Why a run on altered bars could not be finished or compared; empty when all were.
+    unsteady : tuple of str
+        Columns that differ between two runs on the very same bars, such as random ones
+        without a seed. Nothing can be said of them, and they are not compared.
     """
 
     names: tuple[str, ...]
@@ -87,6 +90,7 @@ class AuditResult:
     known: int
     first: dict[str, Difference] = field(default_factory=dict)
     failure: str = ""
+    unsteady: tuple[str, ...] = ()
 
     @property
     def n_different(self) -> int:
@@ -95,8 +99,19 @@ class AuditResult:
 
     @property
     def clean(self) -> bool:
-        """Whether every run was finished, some cell compared, and none differs."""
-        return not self.failure and self.compared > 0 and self.n_different == 0
+        """Whether every run was finished, some value compared, and no cell differs."""
+        finished = not self.failure and not self.unsteady
+        return finished and self.known > 0 and self.n_different == 0
+
+    @property
+    def unsteadiness(self) -> str:
+        """Say which columns are not repeatable; empty where all are."""
+        if not self.unsteady:
+            return ""
+        return (
+            f"{', '.join(self.unsteady)} gives other values each time it is computed "
+            "on the same bars; fix its seed, for until then nothing can be said of it"
+        )
 
     @property
     def flagged(self) -> tuple[str, ...]:
@@ -127,10 +142,15 @@ class AuditResult:
         )
 
     def __str__(self) -> str:
-        tried = f"{self.compared:,} cells compared at {len(self.cuts)} cuts in "
-        tried += f"{len(self.modes)} ways, {self.n_different:,} differ"
+        tried = f"{self.compared:,} cells ({self.known:,} with a value) compared at "
+        tried += f"{len(self.cuts)} cuts in {len(self.modes)} ways, "
+        tried += f"{self.n_different:,} differ"
         if self.failure:
             return f"{tried}; not finished: {self.failure}"
+        if self.worst is None and self.unsteady:
+            return f"{tried}; {self.unsteadiness}"
+        if self.worst is None and not self.known:
+            return f"{tried}; nothing was shown without a value: give more bars"
         return tried if self.worst is None else f"{tried}: {self.worst}"
 
 
@@ -274,6 +294,7 @@ def _audit(
     failure = ""
     full = runs.values(runs.panel)
     n_known = (~_missing(full)).sum(axis=0)  # (T, K)
+    unsteady = differs(full, runs.values(runs.panel)).any(axis=(0, 1))  # (K,)
     schedule = list(_schedule(len(runs.cuts), len(runs.modes), modes_at_a_cut))
     for place, mode in tqdm(schedule, desc=progress, disable=not progress):
         cut, way = runs.cuts[place], runs.modes[mode]
@@ -284,7 +305,10 @@ def _audit(
                 failure or f"{type(error).__name__} at bar {cut.bar}, {way}: {error}"
             )
             continue
-        found = compare(runs, full, other, cut, reach[place])
+        # A symbol that only the other future lists has no cell to compare.
+        found = compare(runs, full, other[: len(full)], cut, reach[place])
+        found.allowed[:, unsteady] = False
+        found.wrong[:, :, unsteady] = False
         compared += int(found.allowed.sum()) * full.shape[0]
         span = slice(found.first_bar, found.first_bar + len(found.allowed))
         known += int(n_known[span][found.allowed].sum())
@@ -294,7 +318,15 @@ def _audit(
             if name not in first:
                 first[name] = _difference(runs, found, int(column), cut, way)
     return AuditResult(
-        runs.names, runs.cuts, runs.modes, different, compared, known, first, failure
+        runs.names,
+        runs.cuts,
+        runs.modes,
+        different,
+        compared,
+        known,
+        first,
+        failure,
+        tuple(np.array(runs.names, dtype=object)[unsteady]),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -15,28 +16,39 @@ from ranking_pipeline.audit.check import (
     MISSED,
     NOT_COVERED,
     Check,
+    check_of,
     guarded,
 )
 from ranking_pipeline.audit.config import AuditConfig
 from ranking_pipeline.audit.cuts import Cut, cuts
 from ranking_pipeline.audit.example_market import example_market
 from ranking_pipeline.audit.execution import execution_checks
-from ranking_pipeline.audit.feature_checks import feature_checks
+from ranking_pipeline.audit.feature_checks import audit_features, feature_checks
 from ranking_pipeline.audit.futures import MODES
 from ranking_pipeline.audit.label_checks import AFTER_CHECK, label_checks
-from ranking_pipeline.audit.learned import BARS_CHECK, World, learned_checks
+from ranking_pipeline.audit.learned import World, learned_checks
 from ranking_pipeline.audit.lookahead import audit_function
 from ranking_pipeline.audit.planted import HONEST, PLANTED, stacked
 from ranking_pipeline.audit.purging import CHECK as PURGE_CHECK
 from ranking_pipeline.audit.purging import check_blocks, check_folds
-from ranking_pipeline.audit.report import HONEST_CHECK, PLANTED_CHECK, LookaheadReport
+from ranking_pipeline.audit.report import (
+    FEATURES_CHECK,
+    HONEST_CHECK,
+    PLANTED_CHECK,
+    LookaheadReport,
+)
 from ranking_pipeline.errors import UserError
+from ranking_pipeline.features import compute_features
 from ranking_pipeline.labels import LabelsConfig, TargetSpec
+from ranking_pipeline.models.samples import Samples
 from ranking_pipeline.panel import Panel
-from ranking_pipeline.splits import Splits, make_splits, purged_folds
+from ranking_pipeline.selection.problem import Problem
+from ranking_pipeline.splits import Splits, make_splits
 
 TRAIN_SHARE, VALIDATION_SHARE = 0.6, 0.2
 N_FOLDS = 3
+LEAST_EMBARGO = 1
+BARS_OF_A_SESSION = 10  # of the thinned panel
 MOST_FACTORS = 40  # of the small models: what they learn from does not matter
 EXAMPLE_CUTS, EXAMPLE_RANDOM_CUTS = 24, 4
 
@@ -92,6 +104,7 @@ def audit_panel(
         config.warm_up_cuts,
         seed,
     )
+    checks += guarded("features", _rest_of_features, panel, part, names, config)
     checks += [_too_long(spec) for spec in target_specs if spec not in specs]
     if specs:
         checks += guarded(
@@ -155,6 +168,81 @@ def audited_slice(
     return part, make_splits(part.timestamps, *shares, embargo)
 
 
+def _rest_of_features(
+    panel: Panel, part: Panel, names: Sequence[str], config: AuditConfig
+) -> list[Check]:
+    """Check the factors that have no value in the slice on more, but thinner, sessions.
+
+    Cells that are missing in every run are equal and prove nothing. What has no value
+    there either is named as not covered.
+    """
+    idle = _without_value(part, names)
+    thin = thinned(panel, part, config.bars) if idle else part
+    without = set(_without_value(thin, idle)) if thin is not part else set(idle)
+    rest = [name for name in idle if name not in without]
+    checks = []
+    if rest:
+        events = config.event_cuts
+        chosen = cuts(thin, None, config.random_cuts, config.seed, at_most=events)
+        modes, ways = config.modes, config.modes_at_a_cut
+        result = audit_features(thin, rest, chosen, modes, ways, config.seed)
+        what = f"{len(rest)} factors of many sessions, each thinned out"
+        checks.append(check_of(FEATURES_CHECK, what, result))
+    if without:
+        reason = f"no value in {part.n_bars} bars; raise audit.bars"
+        what = ", ".join(sorted(without))
+        checks.append(_not_covered(FEATURES_CHECK, what, "cells", reason))
+    return checks
+
+
+def _without_value(panel: Panel, names: Sequence[str]) -> list[str]:
+    if not names:
+        return []
+    values = np.isfinite(compute_features(panel, names)).reshape(-1, len(names))
+    return [name for place, name in enumerate(names) if not values[:, place].any()]
+
+
+def thinned(panel: Panel, part: Panel, n_bars: int) -> Panel:
+    """Keep about ten bars of each session, and so many sessions more.
+
+    Parameters
+    ----------
+    panel, part : Panel
+        The whole, and the slice whose symbols and last bar are kept.
+    n_bars : int
+        Bars wanted.
+
+    Returns
+    -------
+    Panel
+        ``part`` itself where sessions have no more bars than that.
+    """
+    last = int(np.searchsorted(panel.timestamps, part.timestamps[-1]))
+    session = panel.session[: last + 1]
+    starts = np.flatnonzero(np.append(True, np.diff(session) > 0))
+    lengths = np.diff(np.append(starts, last + 1))
+    if int(np.median(lengths)) <= BARS_OF_A_SESSION:
+        return part
+    many = max(n_bars // BARS_OF_A_SESSION, 1)
+    pairs = list(zip(starts, lengths, strict=True))[-many:]
+    kept = [
+        np.unique(np.linspace(first, first + count - 1, BARS_OF_A_SESSION).astype(int))
+        for first, count in pairs
+    ]
+    bars = np.concatenate(kept)
+    names = np.array(part.symbols, dtype=object)
+    whole = _symbols(panel, panel.symbol_positions(names))
+    return replace(
+        whole,
+        timestamps=whole.timestamps[bars],
+        values=whole.values[:, bars],
+        tradable=whole.tradable[:, bars],
+        trading_dates=whole.trading_dates[bars],
+        session_minutes=whole.session_minutes[bars],
+        sectors=whole.sectors[:, bars],
+    )
+
+
 def _symbols(panel: Panel, kept: npt.NDArray[np.intp]) -> Panel:
     """Keep the symbols at some positions; copies."""
     return Panel(
@@ -200,8 +288,14 @@ def _not_covered(check: str, what: str, unit: str, reason: str) -> Check:
 def _purge_checks(
     panel: Panel, splits: Splits, specs: Sequence[TargetSpec], config: LabelsConfig
 ) -> list[Check]:
-    """Check blocks and folds of each horizon, over all tradable cells."""
-    bars, _ = panel.rows()
+    """Check blocks and folds of each horizon, over all tradable cells.
+
+    Without an embargo nothing would show that one is kept: at least one bar is asked
+    for here.
+    """
+    bars, symbols = panel.rows()
+    embargo = max(splits.embargo_bars, LEAST_EMBARGO)
+    splits = make_splits(panel.timestamps, TRAIN_SHARE, VALIDATION_SHARE, embargo)
     found = []
     for horizon in sorted({spec.horizon_bars for spec in specs}):
         ends = bars + config.entry_lag_bars + horizon
@@ -210,14 +304,43 @@ def _purge_checks(
         train = np.flatnonzero(splits.mask("train", bars, ends))
         what = f"folds, {horizon} bars"
         try:
-            folds = purged_folds(bars[train], ends[train], N_FOLDS, splits.embargo_bars)
+            rows = (bars[train], symbols[train], ends[train])
+            problem = _problem(panel, *rows, config.entry_lag_bars, horizon, embargo)
+            folds = problem.folds(N_FOLDS) + problem.two_sided_folds(N_FOLDS)
         except UserError as error:  # too few bars for this horizon: nothing to compare
             found.append(_not_covered(PURGE_CHECK, what, "pairs", str(error)))
             continue
-        found.append(
-            check_folds(folds, bars[train], ends[train], splits.embargo_bars, what)
-        )
+        found.append(check_folds(folds, bars[train], ends[train], embargo, what))
     return found
+
+
+def _problem(
+    panel: Panel,
+    bars: npt.NDArray[np.intp],
+    symbols: npt.NDArray[np.intp],
+    ends: npt.NDArray[np.intp],
+    lag_bars: int,
+    horizon_bars: int,
+    embargo_bars: int,
+) -> Problem:
+    """The rows as the stages that select and route see them; only folds are asked."""
+    nothing = np.zeros(len(bars), dtype=np.float32)
+    empty = nothing[:, None][:, :0]
+    samples = Samples(panel, bars, symbols, empty, (), nothing, ends, "regression")
+    return Problem(
+        target="",
+        task="regression",
+        kind="forward_return",
+        horizon_bars=horizon_bars,
+        entry_lag_bars=lag_bars,
+        samples=samples,
+        outcome=nothing.astype(np.float64),
+        ranks=empty,
+        n_cells=len(bars),
+        embargo_bars=embargo_bars,
+        min_symbols=1,
+        min_per_class=1,
+    )
 
 
 def _learned(
@@ -244,11 +367,7 @@ def _learned(
     )
     test = np.arange(splits.test.first_bar, splits.test.last_bar)
     bars = _spread(test, config.score_cuts)
-    try:
-        return learned_checks(world, [Cut(int(bar), "test block") for bar in bars])
-    except UserError as error:  # the slice holds too little to fit anything
-        what = ", ".join([*config.families, *["network"][: config.network]])
-        return [_not_covered(BARS_CHECK, what, "artefacts", str(error))]
+    return learned_checks(world, [Cut(int(bar), "test block") for bar in bars])
 
 
 def planted_checks(seed: int) -> tuple[list[Check], pd.DataFrame]:

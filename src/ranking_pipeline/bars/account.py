@@ -25,6 +25,20 @@ from ranking_pipeline.panel import Panel
 # Merged duplicates lose nothing, and bars outside the session are left out because the
 # parameters say so: neither tells that a source is bad.
 _NO_FAULT = ("exact_duplicate", "outside_session")
+# Markets that trade around the clock lie outside a session of New York for three
+# quarters of their bars; beyond that the calendar is not that of the bars.
+_MOST_OUTSIDE = 0.9
+
+
+_HINTS = {
+    "unreadable_timestamp": "Say how stamps are written: data.timestamp_format. ",
+    "future_timestamp": "Say how stamps are written: data.timestamp_format. ",
+    "weekend_bar": "Does data.bar_stamp or data.timezone fit the stamps? ",
+    "not_a_session": "Do data.bar_stamp, data.timezone and data.calendar fit? ",
+    "outside_session": "Do data.timezone, data.calendar and data.interval fit? ",
+    "unreadable_number": "Write numbers as 1234.5, without signs between thousands. ",
+    "conflicting_duplicate": "Is data.interval the length of the source's bars? ",
+}
 
 
 def refuse_too_many(rows: Rows, config: ChecksConfig, reading: Reading) -> None:
@@ -35,7 +49,8 @@ def refuse_too_many(rows: Rows, config: ChecksConfig, reading: Reading) -> None:
     Raises
     ------
     UserError
-        No row is left, or a share exceeds its limit; the message counts every rule.
+        No row is left, hardly one lies inside the sessions, or a share exceeds its
+        limit; the message counts every rule.
     """
     out = rows.verdict[rows.verdict > 0]
     if not len(out):
@@ -48,13 +63,25 @@ def refuse_too_many(rows: Rows, config: ChecksConfig, reading: Reading) -> None:
         for code, rule in enumerate(ROW_RULES)
         if counts[code] and rule != "exact_duplicate"
     )
+    hint = _HINTS.get(ROW_RULES[int(np.argmax(counts))], "")
     if len(out) == total:
-        raise UserError(f"{reading.source}: no valid row is left ({reasons}).")
+        raise UserError(
+            f"{reading.source}: no valid row is left ({reasons}). {hint}Mend the "
+            "source, or correct the section data."
+        )
     if share > config.max_quarantined_share:
         raise UserError(
             f"{reading.source}: {share:.2%} of {total:,} rows were set aside "
             f"({reasons}); data.max_quarantined_share allows "
-            f"{config.max_quarantined_share:.2%}. Mend the source, or raise the limit."
+            f"{config.max_quarantined_share:.2%}. {hint}Mend the source, or raise the "
+            "limit."
+        )
+    outside = int(counts[RULE_CODE["outside_session"]]) / total
+    if outside > _MOST_OUTSIDE:
+        raise UserError(
+            f"{reading.source}: {outside:.1%} of {total:,} rows lie outside the "
+            f"sessions of {config.calendar}. Correct data.calendar or data.timezone; or "
+            "keep these bars: data.session=all."
         )
     _refuse_symbol(rows, config, reading)
 

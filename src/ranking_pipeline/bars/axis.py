@@ -26,6 +26,10 @@ _FRIDAY = 4
 # Stamps contradict the declaration when fewer sessions than FEW have one where it
 # should be, and at least MANY have one where it cannot be.
 _FEW, _MANY = 0.05, 0.5
+# A session's first and last bars are among its busiest: the zone is wrong where one has
+# fewer rows than BUSY of the usual ones and than QUIET of those at the other one, beyond
+# which trade goes on. With fewer than ENOUGH rows to expect there, that may be chance.
+_QUIET, _BUSY, _ENOUGH = 0.25, 0.5, 20
 
 
 @dataclass(frozen=True)
@@ -77,6 +81,7 @@ def read_axis(
     config: ChecksConfig,
     where: str,
     *,
+    counts: npt.NDArray[np.integer],
     now: pd.Timestamp | None,
     sessions: Sessions | None,
 ) -> TimeAxis:
@@ -90,6 +95,8 @@ def read_axis(
         How stamps are read, and what becomes of dates without trading.
     where
         Name of the source, for messages.
+    counts : ndarray of int, shape (U,)
+        Rows of each stamp.
     now
         Bars that start later are refused; None leaves the rule out.
     sessions
@@ -100,7 +107,7 @@ def read_axis(
     ------
     UserError
         As :func:`~ranking_pipeline.bars.timestamps.bar_times`; the calendar is unknown;
-        or ``data.bar_stamp`` contradicts the sessions.
+        or ``data.bar_stamp`` or ``data.timezone`` contradicts the sessions.
     """
     times = bar_times(stamps, config, where)
     by_calendar = sessions is not None or config.calendar is not None
@@ -114,7 +121,9 @@ def read_axis(
     if sessions is None:
         placed = _without_sessions(ends, dates, config)
     else:
-        _check_stamps(ends[verdict == 0], sessions, config)
+        sound = np.flatnonzero(verdict[:-1] == 0)
+        _check_stamps(ends[sound], sessions, config)
+        _check_zone(ends[sound], counts[sound], sessions, config)
         placed = _place(ends, dates, sessions, config)
         _judge_sessions(placed, verdict, config)
     return _axis(placed, verdict, times.zone, config.bar_length)
@@ -247,6 +256,49 @@ def _check_stamps(ends: Dates, sessions: Sessions, config: ChecksConfig) -> None
             f"{int(right.sum())} have a stamp at the {edge} and {int(wrong.sum())} have "
             f"one exactly at the {far}: the stamps seem to name the {other} of each "
             f"bar. Set data.bar_stamp={other}, or correct data.timezone."
+        )
+
+
+def _check_zone(
+    ends: Dates,
+    counts: npt.NDArray[np.integer],
+    sessions: Sessions,
+    config: ChecksConfig,
+) -> None:
+    """Refuse intraday stamps whose trade begins or stops amid the sessions.
+
+    Bars of before the opening and after the close hide a wrong zone from the presence
+    of stamps; the number of rows (symbols) at them tells it.
+    """
+    length = config.bar_length.to_timedelta64().astype("m8[ns]")
+    index, _ = locate(ends, sessions, length)
+    inside = index >= 0
+    held = np.unique(index[inside])
+    opens, closes = sessions.opens[held], sessions.closes[held]
+    since_open = ends[inside] - sessions.opens[index[inside]]
+    uneven = np.concatenate([closes - opens, since_open]) % length
+    if config.daily or not len(held) or uneven.astype(np.int64).any():
+        return
+    usual = counts[inside].sum() / ((closes - opens) // length).sum()
+    before, first, last, after = (
+        counts[np.isin(ends, edge)].sum() / len(held)
+        for edge in (opens, opens + length, closes, closes + length)
+    )
+    busy, opening, closing = _BUSY * usual, min(before, first), min(last, after)
+    late = closing >= busy and first < min(busy, _QUIET * closing)
+    early = opening >= busy and last < min(busy, _QUIET * opening)
+    if usual * len(held) >= _ENOUGH and (late or early):
+        quiet, beyond = (
+            ("first", "after the close") if late else ("last", "before the open")
+        )
+        rows = first if late else last
+        raise UserError(
+            f"data.timezone: over {len(held)} sessions of {sessions.name} the {quiet} "
+            f"bar has {rows:.1f} rows on average, a usual one {usual:.1f}, and trade "
+            f"goes on {beyond}. The stamps seem to be of another zone, or to name the "
+            f"other end of each bar: correct data.timezone (now "
+            f"{config.timezone or 'that of the stamps'}) or data.bar_stamp (now "
+            f"{config.bar_stamp})."
         )
 
 

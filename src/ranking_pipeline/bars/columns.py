@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from ranking_pipeline.bars.config import CANONICAL_COLUMNS
 from ranking_pipeline.errors import UserError
@@ -17,6 +17,7 @@ ALIASES: Mapping[str, tuple[str, ...]] = {
 # The names that pandas gives to an index without one; the last resort.
 _INDEX_NAMES = {"timestamp": ("__index_level_0__", "unnamed:_0", "index", "")}
 _SHOWN = 20
+_SEPARATORS = (";", "\t", "|")
 
 
 def resolve_columns(
@@ -55,6 +56,7 @@ def resolve_columns(
         name = find_column(wanted, names, column_map, where)
         if name is not None:
             found[wanted] = name
+    refuse_repeated(names, found.values(), where)
     optional = set(OPTIONAL_COLUMNS)
     optional |= set() if symbol_required else {"symbol"}
     optional |= set() if timestamp_required else {"timestamp"}
@@ -67,10 +69,39 @@ def resolve_columns(
         )
         raise UserError(
             f"{where} has no column {', '.join(missing)}. Found: {shown(names)}. "
-            f"Wanted: {', '.join(CANONICAL_COLUMNS[:-1])}{hint}. If a column has "
-            f"another name, say so: data.column_map: {{{missing[0]}: name_in_file}}."
+            f"Wanted: {', '.join(CANONICAL_COLUMNS[:-1])}{hint}. "
+            + _remedy(names, missing)
         )
     return found
+
+
+def _remedy(names: Sequence[str], missing: Sequence[str]) -> str:
+    for separator in _SEPARATORS:
+        if len(names) == 1 and separator in names[0]:
+            return (
+                f"Its cells are separated by {separator!r}: write them with commas "
+                "between, and a point before decimals."
+            )
+    return (
+        "If a column has another name, say so: "
+        f"data.column_map: {{{missing[0]}: name_in_file}}."
+    )
+
+
+def refuse_repeated(names: Sequence[str], used: Iterable[str], where: str) -> None:
+    """Refuse two columns of one name: which of them is meant cannot be known.
+
+    Raises
+    ------
+    UserError
+        A name of ``used`` stands more than once among ``names``.
+    """
+    for name in used:
+        if names.count(name) > 1:
+            raise UserError(
+                f"{where} has {names.count(name)} columns named {name!r}. Keep or "
+                "rename one of them."
+            )
 
 
 def find_column(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from datetime import date
 from typing import Annotated, Any, Literal, Self
 from zoneinfo import ZoneInfo
@@ -40,6 +39,13 @@ def _refuse_mangled(value: Any) -> Any:
             f"{value!r} is not text: YAML reads tickers such as ON, NO, TRUE, NULL or "
             "1E5 as other things. Quote it, as in '\"ON\"'."
         )
+    return value
+
+
+def _refuse_mangled_list(value: Any) -> Any:
+    """Refuse one ticker which YAML took for something else than text."""
+    if isinstance(value, bool | int | float):
+        _refuse_mangled(value)
     return value
 
 
@@ -143,7 +149,9 @@ class ChecksConfig(Config):
     column_map: dict[str, str] = Field(
         description="our column name -> the name in the file, where they differ"
     )
-    symbols: list[Symbol] = Field(description="symbols to use; empty = all")
+    symbols: Annotated[list[Symbol], BeforeValidator(_refuse_mangled_list)] = Field(
+        description="symbols to use; empty = all"
+    )
     first_date: date | None = Field(description="first trading date used; null = all")
     last_date: date | None = Field(description="last trading date used; null = all")
     adjust_by_adj_close: bool = Field(
@@ -167,8 +175,7 @@ class ChecksConfig(Config):
     @field_validator("interval")
     @classmethod
     def _known_interval(cls, value: str) -> str:
-        if value != "1d" and not re.fullmatch(r"[1-9]\d{0,3}[mh]", value):
-            raise ValueError(f"{value!r} is not a bar length: use 1d, 5m, 1h ...")
+        _minutes("interval", value)
         return value
 
     @field_validator("timezone")
@@ -210,8 +217,7 @@ class ChecksConfig(Config):
     @property
     def bar_length(self) -> pd.Timedelta:
         """Length of an intraday bar (a day for daily bars)."""
-        minutes = {"m": 1, "h": 60, "d": 24 * 60}[self.interval[-1]]
-        return pd.Timedelta(minutes=int(self.interval[:-1]) * minutes)
+        return pd.Timedelta(minutes=interval_minutes(self.interval))
 
 
 class DataConfig(ChecksConfig):
@@ -219,7 +225,8 @@ class DataConfig(ChecksConfig):
 
     source: str = Field(
         min_length=1,
-        description="'simulated', or a parquet or CSV file, or a folder of them",
+        description="'simulated', a parquet or CSV file, a folder of them (one file per "
+        "symbol, Hive, one wide file per field), or a qlib folder",
     )
     source_interval: str | None = Field(
         description="length of the bars in the source where they are finer than "

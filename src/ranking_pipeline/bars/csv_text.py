@@ -9,9 +9,12 @@ from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 
+import numpy as np
+
 from ranking_pipeline.bars.config import ChecksConfig
 from ranking_pipeline.errors import UserError
 
+_PIECE_BYTES = 1 << 24
 MISSING_NUMBERS = ["", "NA", "N/A", "NaN", "nan", "NULL", "null", "None"]
 
 
@@ -63,3 +66,35 @@ def first_lines(
     if lines[0]:
         lines[0][0] = lines[0][0].removeprefix("\ufeff")
     return lines
+
+
+def refuse_extra_cells(path: Path, name: str, n_columns: int) -> None:
+    """Refuse a line with more cells than the header, whose values would be shifted.
+
+    Files with quotes are left alone: a comma in them separates nothing. So are those
+    of encodings in which a comma is not one byte.
+
+    Raises
+    ------
+    UserError
+        Names the line, and what it holds.
+    """
+    done = 0
+    with path.open("rb") as stream:
+        while lines := stream.readlines(_PIECE_BYTES):
+            piece = b"".join(lines)
+            if b'"' in piece or b"\x00" in piece:
+                return
+            starts = np.cumsum([0, *(len(line) for line in lines[:-1])])
+            commas = np.frombuffer(piece, np.uint8) == ord(",")
+            counts = np.add.reduceat(commas, starts, dtype=np.int64)
+            wrong = np.flatnonzero(counts >= n_columns)
+            if len(wrong):
+                line = lines[wrong[0]].decode("utf-8", "replace").strip()
+                raise UserError(
+                    f"{name}, line {done + int(wrong[0]) + 1} has "
+                    f"{counts[wrong[0]] + 1} cells under {n_columns} columns: "
+                    f"{line[:80]}. Write numbers without thousands separators, and "
+                    "texts that hold a comma in quotes."
+                )
+            done += len(lines)

@@ -5,13 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from ranking_pipeline.bars.columns import resolve_columns
+from ranking_pipeline.bars.columns import refuse_repeated, resolve_columns
 from ranking_pipeline.bars.config import ChecksConfig
-from ranking_pipeline.bars.csv_text import MISSING_NUMBERS, explain_text
+from ranking_pipeline.bars.csv_text import (
+    MISSING_NUMBERS,
+    explain_text,
+    first_lines,
+    refuse_extra_cells,
+)
 from ranking_pipeline.bars.partitions import (
     length_in_minutes,
     partition_value,
@@ -49,14 +55,14 @@ class SourceFile:
     @property
     def kind(self) -> str:
         """``parquet`` or ``csv``."""
-        return self.path.suffix[1:]
+        return self.path.suffix[1:].lower()
 
 
 def list_files(source: str | Path, config: ChecksConfig) -> list[SourceFile]:
     """List the files of a source in sorted order; a UserError when there are none."""
     root = Path(source)
     if root.is_file():
-        if root.suffix not in READABLE_SUFFIXES:
+        if root.suffix.lower() not in READABLE_SUFFIXES:
             raise UserError(
                 f"data.source: {root} is neither parquet nor CSV (suffixes "
                 f"{', '.join(READABLE_SUFFIXES)}). Convert or rename the file."
@@ -74,7 +80,8 @@ def list_files(source: str | Path, config: ChecksConfig) -> list[SourceFile]:
 
 def _is_bars_file(path: Path, root: Path) -> bool:
     hidden = any(part[0] in "._" for part in path.relative_to(root).parts)
-    return path.suffix in READABLE_SUFFIXES and not hidden and path.is_file()
+    readable = path.suffix.lower() in READABLE_SUFFIXES
+    return readable and not hidden and path.is_file()
 
 
 def _source_file(path: Path, root: Path, config: ChecksConfig) -> SourceFile:
@@ -219,17 +226,23 @@ def _read_parquet(
 def _require_text_symbols(
     schema: object, columns: Mapping[str, str], file: SourceFile
 ) -> None:
-    import pyarrow as pa
-
     if "symbol" not in columns:
         return
     kind = schema.field(columns["symbol"]).type  # type: ignore[attr-defined]
-    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
-    if not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
+    if not is_text(kind):
         raise UserError(
             f"{file.name}: the column {columns['symbol']} holds {kind}, not text, so "
             "that tickers such as 0700 or TRUE are lost. Write symbols as text."
         )
+
+
+def is_text(kind: Any) -> bool:
+    """Whether an arrow type is text, however it is stored."""
+    import pyarrow as pa
+
+    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
+    texts = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
+    return any(is_kind(kind) for is_kind in texts)
 
 
 def _read_csv(
@@ -240,6 +253,7 @@ def _read_csv(
     if _unwanted(columns, file, config):
         return None
     extra = [name for name in names if name not in columns.values()]
+    refuse_extra_cells(file.path, file.name, len(names))
     return _csv_rows(file, config, columns), extra
 
 
@@ -248,7 +262,11 @@ def _csv_header(file: SourceFile, config: ChecksConfig) -> list[str]:
         header = pd.read_csv(
             file.path, nrows=0, encoding=config.encoding, dtype=str, index_col=False
         )
-    return list(header.columns)
+    names = list(header.columns)
+    # pandas renames what stands twice, and would take the first.
+    written = first_lines(file.path, file.name, config, 1)[0]
+    refuse_repeated(written, long_columns(names, file, config).values(), file.name)
+    return names
 
 
 def _csv_rows(

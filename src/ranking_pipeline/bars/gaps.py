@@ -16,6 +16,7 @@ Positions = npt.NDArray[np.intp]
 
 GAP_COLUMNS = ("symbol", "first_missing", "last_missing", "n_bars")
 _CLOSE = OHLCV.index("close")
+_VOLUME = OHLCV.index("volume")
 
 
 def gap_table(
@@ -103,6 +104,9 @@ def fill_gaps(values: Values, limit: int) -> tuple[Positions, Positions]:
     symbol, bar = symbol[whose], first[whose] + step
     price = values[symbol, first[whose] - 1, _CLOSE]
     values[symbol, bar, : _CLOSE + 1] = price[:, None]
+    # Zero, not unknown: whether a bar is filled shows only when the symbol trades again,
+    # and the volume of a coarser bar must not depend on that.
+    values[symbol, bar, _VOLUME] = 0.0
     return symbol, bar
 
 

@@ -23,6 +23,7 @@ from ranking_pipeline.bars.refusals import (
     refuse_splits,
     refuse_survivors,
     refuse_unsorted,
+    refuse_untradable,
 )
 from ranking_pipeline.bars.rows import Cells, Rows, goes_back, read_rows
 from ranking_pipeline.bars.rules import ROW_RULES, RULE_CODE
@@ -108,6 +109,7 @@ def ingest(
     log.add_cells("split_table", "adjusted", split)
     _log_flags(raw, rows, filled.values, flagged, log=log, config=config)
     panel, gaps, n_filled = _panel(rows, filled.values, flagged, log, config)
+    refuse_untradable(panel, raw.reading.source)
     _log_reading(raw, rows, filled, panel, log)
     widened = filled.widened[rows.verdict[filled.widened] == 0]
     summary = summarise(

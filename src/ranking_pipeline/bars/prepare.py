@@ -148,8 +148,11 @@ def _summary(
     config: DataConfig,
     members: dict[str, Any] | None,
 ) -> dict[str, Any]:
+    first, last = pd.DatetimeIndex(panel.timestamps[[0, -1]]).tz_localize("UTC")
     summary = {
         **found.summary,
+        "first": first.isoformat(),
+        "last": last.isoformat(),
         "interval": config.interval,
         "source_interval": config.source_interval or config.interval,
         "bar_stamp": config.bar_stamp,

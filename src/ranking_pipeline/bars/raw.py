@@ -14,6 +14,7 @@ import pandas as pd
 
 from ranking_pipeline.bars.columns import resolve_columns
 from ranking_pipeline.bars.config import ChecksConfig
+from ranking_pipeline.bars.files import is_text
 from ranking_pipeline.bars.readers import read_bars
 from ranking_pipeline.bars.reading import Reading
 from ranking_pipeline.bars.rules import NUMBERS
@@ -274,7 +275,10 @@ def open_bars(source: str | Path, config: ChecksConfig) -> RawBars:
         As :func:`~ranking_pipeline.bars.readers.read_bars`.
     """
     path = Path(source)
-    may_be_long = path.suffix == ".parquet" and config.layout in {"auto", "long"}
+    may_be_long = path.suffix.lower() == ".parquet" and config.layout in {
+        "auto",
+        "long",
+    }
     lazy = _open_long(path, config) if may_be_long else None
     return lazy or FrameBars(*read_bars(source, config))
 
@@ -293,14 +297,7 @@ def _open_long(path: Path, config: ChecksConfig) -> ParquetBars | None:
         )
     except (OSError, ValueError, UserError):
         return None
-    if not n_rows or not _is_text(schema.field(names["symbol"]).type):
+    if not n_rows or not is_text(schema.field(names["symbol"]).type):
         return None
     ignored = tuple(sorted(set(schema.names) - set(names.values())))
     return ParquetBars(path, names, Reading(path.name, ignored), n_rows)
-
-
-def _is_text(kind: Any) -> bool:
-    import pyarrow as pa
-
-    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
-    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))

@@ -13,6 +13,7 @@ from ranking_pipeline.bars.config import ChecksConfig
 from ranking_pipeline.bars.reading import Reading
 from ranking_pipeline.bars.rules import Mask
 from ranking_pipeline.errors import UserError
+from ranking_pipeline.panel import Panel
 
 _SHOWN = 10
 
@@ -143,6 +144,25 @@ def refuse_splits(
             f"{limit:.0%}. Give adjusted prices, a column adj_close, or "
             "data.defects.split_table, or raise the limit."
         )
+
+
+def refuse_untradable(panel: Panel, where: str) -> None:
+    """Stop where no bar is tradable, so that nothing could be ranked.
+
+    Raises
+    ------
+    UserError
+        Says how many bars have no volume.
+    """
+    if panel.tradable.any():
+        return
+    volume = panel.values[:, :, panel.fields.index("volume")][panel.present]
+    unknown, none = int(np.isnan(volume).sum()), int((volume == 0).sum())
+    raise UserError(
+        f"{where}: none of {len(volume):,} bars is tradable: {unknown:,} lack a volume, "
+        f"{none:,} have a volume of zero, the others repeat the prices before. Give "
+        "bars with their volume; if the column has another name, data.column_map."
+    )
 
 
 def refuse_survivors(warning: str, config: ChecksConfig) -> None:

@@ -83,8 +83,14 @@ def read_rows(
     """
     names, symbol = _read_symbols(raw, config)
     stamps = raw.keys("timestamp")
+    counts = np.bincount(stamps.codes + 1, minlength=len(stamps.values) + 1)[1:]
     axis = read_axis(
-        stamps.values, config, raw.reading.source, now=now, sessions=sessions
+        stamps.values,
+        config,
+        raw.reading.source,
+        counts=counts,
+        now=now,
+        sessions=sessions,
     )
     verdict = axis.verdict_of_stamp[stamps.codes]
     bar = axis.bar_of_stamp[stamps.codes]

@@ -101,7 +101,18 @@ def sector_codes(
 
 
 def with_sectors(panel: Panel, table: pd.DataFrame) -> Panel:
-    """Panel whose cells carry the sectors of ``table``; see :func:`sector_codes`."""
+    """Panel whose cells carry the sectors of ``table``; see :func:`sector_codes`.
+
+    Raises
+    ------
+    UserError
+        The table knows none of the panel's symbols.
+    """
+    if not set(panel.symbols) & set(table["symbol"]):
+        raise UserError(
+            f"data.sectors: it has {len(table)} rows, and none is of a symbol of the "
+            f"bars, as {panel.symbols[0]}. Write symbols alike in both, or set null."
+        )
     codes, names = sector_codes(table, panel.symbols, panel.trading_dates)
     return replace(panel, sectors=codes, sector_names=names)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,6 +36,10 @@ class BarSource:
 
     location: str
 
+    def __post_init__(self) -> None:
+        """Write out ``~``, which no shell expands behind ``data.source=``."""
+        object.__setattr__(self, "location", os.path.expanduser(self.location))
+
     @property
     def simulated(self) -> bool:
         """Whether the bars are made by the simulator."""
@@ -47,7 +52,7 @@ class BarSource:
             return []
         if root.is_file():
             return [root]
-        found = {p for p in root.rglob("*") if p.suffix in READABLE_SUFFIXES}
+        found = {p for p in root.rglob("*") if p.suffix.lower() in READABLE_SUFFIXES}
         if is_qlib_folder(root):
             for folder, suffix in QLIB_FOLDERS.items():
                 found.update((root / folder).rglob(f"*{suffix}"))

@@ -35,6 +35,7 @@ def read_table(path: Path, parameter: str, wanted: str) -> pd.DataFrame:
     UserError
         The file is missing or no CSV in UTF-8.
     """
+    path = path.expanduser()
     if not path.is_file():
         raise UserError(
             f"{parameter}: {path} does not exist. Give a CSV file with the columns "

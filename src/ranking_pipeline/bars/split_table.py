@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from ranking_pipeline.bars.spells import read_table
 from ranking_pipeline.errors import UserError
 from ranking_pipeline.panel import OHLCV
 
@@ -34,9 +35,8 @@ def read_splits(path: str | Path) -> pd.DataFrame:
         The file is missing, lacks a column, or holds a date or ratio that is none.
     """
     where = f"data.defects.split_table: {path}"
-    if not Path(path).is_file():
-        raise UserError(f"{where} does not exist. Give a CSV file symbol, date, ratio.")
-    table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8")
+    wanted = "symbol, date, ratio"
+    table = read_table(Path(path), "data.defects.split_table", wanted)
     missing = [name for name in _COLUMNS if name not in table]
     if missing:
         raise UserError(

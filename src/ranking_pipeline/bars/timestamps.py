@@ -83,7 +83,7 @@ def parse_stamps(stamps: pd.Series, config: ChecksConfig, where: str) -> pd.Seri
         raise UserError(
             f"{where}: the timestamps are numbers (as {stamps.iloc[0]}). Say what they "
             "count: --params=data.timestamp_format=unix_s (unix_ms, unix_ns, or a "
-            "pattern such as %Y%m%d)."
+            "pattern, which needs quotes inside quotes: '\"%Y%m%d\"')."
         )
     return _parse_text(stamps.astype(str).where(stamps.notna()), pattern, where)
 

@@ -82,6 +82,12 @@ class FeatureManifest(pa.DataFrameModel):
     lookback_bars: Series[int] = pa.Field(ge=0, coerce=True)
     inputs: Series[pd.StringDtype] = pa.Field(coerce=True)
     source: Series[pd.StringDtype] = pa.Field(coerce=True)
+    sets: Series[pd.StringDtype] = pa.Field(coerce=True)
+    interval: Series[pd.StringDtype] = pa.Field(coerce=True)
+    window: Series[pd.StringDtype] = pa.Field(
+        isin=["bars", "session", "history"], coerce=True
+    )
+    lookback_sessions: Series[int] = pa.Field(ge=0, coerce=True)
 
 
 class TargetManifest(pa.DataFrameModel):

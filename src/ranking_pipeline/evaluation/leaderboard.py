@@ -208,7 +208,7 @@ def _coverage(scores: ModelScores, panel: Panel, splits: Mapping[str, Any]) -> f
 
 
 def _desk(panel: Panel, splits: Mapping[str, Any], config: EvaluationConfig) -> _Desk:
-    Splits.from_dict(splits).verify(panel.timestamps)
+    Splits.from_dict(splits).verify(panel.require_cross_section().timestamps)
     periods = config.periods_per_year or periods_per_year(panel.timestamps)
     settings = Settings(
         config.min_symbols_per_timestamp,

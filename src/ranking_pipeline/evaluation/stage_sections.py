@@ -55,7 +55,12 @@ def data_section(
         strip = figures.missing_strip(missing)
         note = "Share of a sector's bars that are absent in each period."
         drawn.append(Figure("Missing bars", strip, note))
-    tables = (_facts(summary), _quality_table(quality), _sectors(security_master))
+    tables = (
+        _facts(summary),
+        _quality_table(quality),
+        _members(survivorship.get("dates", [])),
+        _sectors(security_master),
+    )
     filled = tuple(table for table in tables if table.rows)
     return Section("data", "Data", lead, filled, tuple(drawn))
 
@@ -207,7 +212,9 @@ def _facts(summary: Mapping[str, Any]) -> Table:
         "source": "source", "interval": "interval", "timezone": "time zone",
         "rows_in": "rows read", "rows_kept": "rows kept",
         "rows_repaired": "rows repaired", "rows_quarantined": "rows in quarantine",
-        "n_symbols": "symbols", "n_bars": "bars",
+        "rows_outside_session": "of these outside the session",
+        "rows_filled": "bars filled in gaps", "missing_bars": "bars missing in gaps",
+        "n_symbols": "symbols", "n_bars": "bars", "calendar": "calendar",
     }  # fmt: skip
     rows = [
         {"fact": label, "value": _shown(summary[key])}
@@ -216,6 +223,18 @@ def _facts(summary: Mapping[str, Any]) -> Table:
     ]
     columns = [("fact", "", "text"), ("value", "", "text")]
     return table_of(pd.DataFrame(rows), "The bars", columns)
+
+
+def _members(dates: list[dict[str, Any]]) -> Table:
+    if not dates:
+        return Table("Members", (), ())
+    columns = [
+        ("date", "date", "text"), ("members", "members", "int"),
+        ("held", "held by the bars", "int"), ("with_bar", "with a bar that day", "int"),
+        ("share", "held", "percent"),
+    ]  # fmt: skip
+    caption = "Names that left the market are the first to be missing from bars."
+    return table_of(pd.DataFrame(dates), "Members", columns, caption=caption)
 
 
 def _quality_table(quality: pd.DataFrame) -> Table:

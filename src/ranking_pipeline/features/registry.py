@@ -23,7 +23,8 @@ class Factor:
     lookback_bars : int
         Bars before t that are needed: the window is t-lookback_bars ... t.
     inputs : tuple of str
-        Fields of the bars.
+        Fields of the bars; ``close`` for the clock of a session, which is known where
+        there is a bar.
     compute : callable
         ``compute(bars)`` for a factor of a symbol's own bars;
         ``compute(sectors, *values)`` for one of the cross-section.

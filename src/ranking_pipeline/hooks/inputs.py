@@ -88,6 +88,7 @@ def _unreadable_bars(catalog: DataCatalog) -> list[str]:
     from ranking_pipeline.bars.sectors import read_sectors
     from ranking_pipeline.bars.split_table import read_splits
     from ranking_pipeline.bars.universe import read_spells
+    from ranking_pipeline.labels.delisting import read_delistings
 
     source, data = catalog["raw_bars"].load(), catalog["params:data"].load()
     if source.simulated:
@@ -97,6 +98,7 @@ def _unreadable_bars(catalog: DataCatalog) -> list[str]:
         (read_sectors, data.sectors),
         (read_spells, data.universe),
         (read_splits, data.defects.split_table),
+        (read_delistings, data.labels.delistings),
     ]
     problems = []
     for read, path in readers:

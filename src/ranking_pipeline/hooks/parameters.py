@@ -79,7 +79,10 @@ def _describe(name: str, model: type[Config], detail: Any) -> tuple[str, str]:
         return key, f"unknown key; {hint}See docs/configuration.md for this section"
     if detail["type"] == "missing":
         return key, "missing"
-    return key, f"{detail['input']!r}: {detail['msg']}"
+    message = detail["msg"].removeprefix("Value error, ")
+    if isinstance(detail["input"], Mapping):
+        return key, message
+    return key, f"{detail['input']!r}: {message}"
 
 
 def _fields(model: type[Config], place: Sequence[Any]) -> list[str]:

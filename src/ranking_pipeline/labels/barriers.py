@@ -11,7 +11,7 @@ from ranking_pipeline.labels.volatility import Array
 
 
 @dataclass(frozen=True)
-class Bars:
+class Prices:
     """Prices of some symbols in float64, each of shape (S, T); NaN where no bar is."""
 
     open: Array
@@ -52,13 +52,13 @@ def _future_extreme(kind: str, values: Array, lag: int, horizon: int) -> Array:
 
 
 def first_touch(
-    bars: Bars, entry: Array, width: Array, lag: int, horizon: int
+    prices: Prices, entry: Array, width: Array, lag: int, horizon: int
 ) -> npt.NDArray[np.int8]:
     """Find which barrier the bars t+lag+1 ... t+lag+horizon touch first.
 
     Parameters
     ----------
-    bars : Bars
+    prices : Prices
     entry, width : ndarray, shape (S, T)
         The barriers stand at entry x (1 ± width), as seen from t.
     lag, horizon : int
@@ -78,14 +78,14 @@ def first_touch(
     upper, lower = entry * (1.0 + width), entry * (1.0 - width)
     side = np.zeros(upper.shape, dtype=np.int8)
     for ahead in range(lag + horizon, lag, -1):  # backwards: the earliest touch stays
-        up = lead(bars.high, ahead) >= upper
-        down = lead(bars.low, ahead) <= lower
+        up = lead(prices.high, ahead) >= upper
+        down = lead(prices.low, ahead) <= lower
         touched = up | down
         here = up.astype(np.int8) - down.astype(np.int8)
         both = np.nonzero(up & down)
         if len(both[0]):
             # The entry lies halfway; the distances themselves would differ by rounding.
-            opened = bars.open[both[0], both[1] + ahead]
+            opened = prices.open[both[0], both[1] + ahead]
             here[both] = np.sign(opened - entry[both])
         side[touched] = here[touched]
     return side

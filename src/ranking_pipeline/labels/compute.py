@@ -10,8 +10,15 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from ranking_pipeline.labels.barriers import Bars, first_touch, highest, lead, lowest
+from ranking_pipeline.labels.barriers import (
+    Prices,
+    first_touch,
+    highest,
+    lead,
+    lowest,
+)
 from ranking_pipeline.labels.config import LabelsConfig
+from ranking_pipeline.labels.delisting import closes_with_payouts
 from ranking_pipeline.labels.grammar import TargetSpec
 from ranking_pipeline.labels.manifest import target_manifest
 from ranking_pipeline.labels.sessions import require_room, stays_inside
@@ -29,7 +36,10 @@ UNKNOWN = -1
 
 
 def compute_labels(
-    panel: Panel, specs: Sequence[TargetSpec], config: LabelsConfig
+    panel: Panel,
+    specs: Sequence[TargetSpec],
+    config: LabelsConfig,
+    delistings: pd.DataFrame | None = None,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Compute the labels of the tradable cells, and describe each target.
 
@@ -40,6 +50,9 @@ def compute_labels(
     specs : sequence of TargetSpec
         From :func:`~ranking_pipeline.labels.grammar.parse_targets`.
     config : LabelsConfig
+    delistings : DataFrame, optional
+        From :func:`~ranking_pipeline.labels.delisting.read_delistings`: forward returns
+        over the end of a name then end at what its holders got.
 
     Returns
     -------
@@ -53,7 +66,8 @@ def compute_labels(
     Raises
     ------
     UserError
-        When labels may not cross sessions and a window is longer than any session.
+        When labels may not cross sessions and a window is longer than any session, or
+        a name trades after its delisting.
 
     Notes
     -----
@@ -81,8 +95,9 @@ def compute_labels(
         "timestamp": stamps.take(bars),
         "symbol": pd.Series(panel.symbols, dtype="str").take(symbols).array,
     }
+    paid = None if delistings is None else closes_with_payouts(panel, delistings)
     for spec in everything:
-        values, ends = label_matrix(panel, spec, config)
+        values, ends = label_matrix(panel, spec, config, paid)
         columns[spec.name] = values[symbols, bars]
         columns[spec.name + END_SUFFIX] = _end_stamps(stamps, ends[symbols, bars])
     labels = pd.DataFrame(columns, copy=False)
@@ -114,9 +129,21 @@ def _end_stamps(
 
 
 def label_matrix(
-    panel: Panel, spec: TargetSpec, config: LabelsConfig
+    panel: Panel,
+    spec: TargetSpec,
+    config: LabelsConfig,
+    paid: Array | None = None,
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int32]]:
     """Compute one target in panel layout.
+
+    Parameters
+    ----------
+    panel : Panel
+    spec : TargetSpec
+    config : LabelsConfig
+    paid : ndarray of float64, shape (S, T), optional
+        From :func:`~ranking_pipeline.labels.delisting.closes_with_payouts`; where a
+        forward return ends. The closes by default.
 
     Returns
     -------
@@ -133,69 +160,75 @@ def label_matrix(
     allowed = np.ones(panel.n_bars, dtype=np.bool_)
     if not config.cross_sessions:
         allowed = stays_inside(panel.session, window)
-    for chunk, bars in _chunks(panel):
-        values[chunk] = np.where(allowed, _label(bars, spec, config), np.nan)
+    for chunk, prices in _chunks(panel):
+        label = _label(prices, spec, config)
+        if paid is not None and spec.kind == "forward_return":
+            entry = lead(prices.close, config.entry_lag_bars)
+            label = lead(paid[chunk], window) / entry - 1.0
+        values[chunk] = np.where(allowed, label, np.nan)
         known = np.isfinite(values[chunk])
         ends[chunk] = np.where(known, now + window, UNKNOWN)
     return values, ends
 
 
-def _chunks(panel: Panel) -> Iterator[tuple[slice, Bars]]:
+def _chunks(panel: Panel) -> Iterator[tuple[slice, Prices]]:
     for start in range(0, panel.n_symbols, SYMBOLS_AT_A_TIME):
         chunk = slice(start, start + SYMBOLS_AT_A_TIME)
         fields = (
             panel.field(name)[chunk].astype(np.float64)
             for name in ("open", "high", "low", "close")
         )
-        yield chunk, Bars(*fields)
+        yield chunk, Prices(*fields)
 
 
-def _label(bars: Bars, spec: TargetSpec, config: LabelsConfig) -> Array:
+def _label(prices: Prices, spec: TargetSpec, config: LabelsConfig) -> Array:
     lag, horizon = config.entry_lag_bars, spec.horizon_bars
-    entry, last = lead(bars.close, lag), lead(bars.close, lag + horizon)
+    entry, last = lead(prices.close, lag), lead(prices.close, lag + horizon)
     if spec.kind == "forward_return":
         return last / entry - 1.0
     known = np.isfinite(entry) & np.isfinite(last)
     if spec.kind == "excursion":
-        label = _reached(bars, spec, config) / entry - 1.0
+        label = _reached(prices, spec, config) / entry - 1.0
     elif spec.kind == "threshold":
-        label = _beyond(bars, spec, config, entry)
+        label = _beyond(prices, spec, config, entry)
     else:
-        width = _width(bars.close, spec, config)
+        width = _width(prices.close, spec, config)
         known &= width > 0
-        label = _event(bars, spec, config, entry, width)
+        label = _event(prices, spec, config, entry, width)
     return np.where(known, label, np.nan)
 
 
-def _reached(bars: Bars, spec: TargetSpec, config: LabelsConfig) -> Array:
+def _reached(prices: Prices, spec: TargetSpec, config: LabelsConfig) -> Array:
     """Price furthest up (``mfe``) or down (``mdd``) inside the window."""
     if spec.event.endswith("mfe"):
-        return highest(bars.high, config.entry_lag_bars, spec.horizon_bars)
-    return lowest(bars.low, config.entry_lag_bars, spec.horizon_bars)
+        return highest(prices.high, config.entry_lag_bars, spec.horizon_bars)
+    return lowest(prices.low, config.entry_lag_bars, spec.horizon_bars)
 
 
-def _beyond(bars: Bars, spec: TargetSpec, config: LabelsConfig, entry: Array) -> Array:
-    reached = _reached(bars, spec, config)
+def _beyond(
+    prices: Prices, spec: TargetSpec, config: LabelsConfig, entry: Array
+) -> Array:
+    reached = _reached(prices, spec, config)
     if spec.event == "peak_mfe":
         return (reached >= entry * (1.0 + spec.threshold)).astype(np.float64)
     return (reached <= entry * (1.0 - spec.threshold)).astype(np.float64)
 
 
 def _event(
-    bars: Bars, spec: TargetSpec, config: LabelsConfig, entry: Array, width: Array
+    prices: Prices, spec: TargetSpec, config: LabelsConfig, entry: Array, width: Array
 ) -> Array:
     """Watch for the event of a path, a swing or a triple barrier, ``width`` away."""
     lag, horizon = config.entry_lag_bars, spec.horizon_bars
     if spec.event == "will_peak":
-        happened = highest(bars.high, lag, horizon) >= entry * (1.0 + width)
+        happened = highest(prices.high, lag, horizon) >= entry * (1.0 + width)
     elif spec.event == "will_valley":
-        happened = lowest(bars.low, lag, horizon) <= entry * (1.0 - width)
+        happened = lowest(prices.low, lag, horizon) <= entry * (1.0 - width)
     elif spec.event == "swing_high":
-        happened = swing_high(bars.high, bars.low, width, lag, horizon)
+        happened = swing_high(prices.high, prices.low, width, lag, horizon)
     elif spec.event == "swing_low":
-        happened = swing_low(bars.high, bars.low, width, lag, horizon)
+        happened = swing_low(prices.high, prices.low, width, lag, horizon)
     else:
-        return first_touch(bars, entry, width, lag, horizon).astype(np.float64)
+        return first_touch(prices, entry, width, lag, horizon).astype(np.float64)
     return happened.astype(np.float64)
 
 

@@ -22,6 +22,10 @@ class LabelsConfig(Config):
         description="whether a label's window may run over the close of a session into "
         "the next one; false: such labels are missing"
     )
+    delistings: str | None = Field(
+        description="CSV file symbol, date, return: what holders of names that ended "
+        "got, for forward returns over the end; null = such labels are missing"
+    )
     path_volatility_bars: int = Field(
         gt=1,
         description="bars of the standard deviation that scales path barriers and "

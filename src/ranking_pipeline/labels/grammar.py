@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from ranking_pipeline.bars.interval import interval_minutes
 from ranking_pipeline.errors import UserError
 
 GRAMMAR = """targets are
@@ -52,7 +53,6 @@ _TASKS = {
     "swing": "binary",
     "triple_barrier": "three_class",
 }
-_INTERVAL = re.compile(r"(?P<count>[1-9]\d*)(?P<unit>[mhd])", re.ASCII)
 _HORIZON = re.compile(_DURATION, re.ASCII)
 _MINUTES = {"m": 1, "h": 60, "d": 1440}
 _TIERS = ((60, "short"), (240, "medium"), (1440, "long"))
@@ -227,8 +227,8 @@ def horizon_bars(duration: str, interval: str, bars_per_session: int | None) -> 
         return count * bars_per_session
     if step_unit == "d" and unit != "d":
         raise UserError(
-            f"labels.targets: a horizon of {duration} is shorter than the {interval} "
-            "bars; give it in days"
+            f"labels.targets: a horizon of {duration} does not count {interval} bars; "
+            "give it in days or bars, as 5d or 5b"
         )
     length, width = count * _MINUTES[unit], step * _MINUTES[step_unit]
     if length % width:
@@ -248,12 +248,8 @@ def _horizon_minutes(bars: int, interval: str, bars_per_session: int | None) -> 
 
 
 def _split(interval: str) -> tuple[int, str]:
-    match = _INTERVAL.fullmatch(interval)
-    if match is None:
-        raise UserError(
-            f"interval {interval!r} is not a whole number and m, h or d, as 5m or 1d"
-        )
-    return int(match["count"]), match["unit"]
+    interval_minutes(interval)  # refuses what is no length of a bar
+    return int(interval[:-1]), interval[-1]
 
 
 def _duration_text(bars: int, interval: str) -> str:

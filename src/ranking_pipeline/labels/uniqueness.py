@@ -62,5 +62,6 @@ def average_uniqueness(
     concurrency = np.cumsum(steps)
     share = 1.0 / np.maximum(concurrency, 1)
     total = np.concatenate([[0.0], np.cumsum(share)])
-    weights[known] = (total[closes] - total[opens]) / (last - first + 1)
+    own = (total[closes] - total[opens]) / (last - first + 1)
+    weights[known] = np.minimum(own, 1.0)  # rounding of the sums apart
     return weights

@@ -223,14 +223,16 @@ def sector_z_score(sectors: Sectors, values: Array) -> Array:
 
 @cross_sectional(
     "calm_momentum_20",
-    formula="ret_20 where vol_20 is below its median within the bar, else 0",
+    formula="ret_20 where vol_20 is below its median within the bar, else 0; "
+    "unknown below 5 symbols",
     source="Barroso and Santa-Clara (2015)",
     of=(("ret_20", "vol_20"),),
     sets=CORE + SET,
 )
 @cross_sectional(
     "quiet_momentum_20",
-    formula="ret_20 where vol_ratio_20_120 is below its median within the bar, else 0",
+    formula="ret_20 where vol_ratio_20_120 is below its median within the bar, else 0; "
+    "unknown below 5 symbols",
     source="Barroso and Santa-Clara (2015)",
     of=(("ret_20", "vol_ratio_20_120"),),
     sets=CORE + SET,

@@ -51,18 +51,24 @@ def _audited(
     config: AuditConfig,
 ) -> LookaheadReport:
     from ranking_pipeline.audit import audit_panel
+    from ranking_pipeline.audit.check import guarded
+    from ranking_pipeline.audit.rules_check import rules_checks
     from ranking_pipeline.features.selection import selected_factors
     from ranking_pipeline.labels.grammar import parse_targets
     from ranking_pipeline.splits import Splits
 
-    bars = panel.read()
-    return audit_panel(
+    bars = panel.read().require_cross_section()
+    report = audit_panel(
         bars,
         selected_factors(data.features),
         parse_targets(data.labels.targets, data.interval, data.bars_per_session),
         data.labels,
         Splits.from_dict(splits).verify(bars.timestamps),
         config,
+    )
+    every = config.every_bar
+    return report.extended(
+        guarded("rules", rules_checks, data, config.seed, every=every)
     )
 
 
@@ -80,11 +86,15 @@ def ingest_again(
 
 
 def run_stages_again(
-    recipe: ProjectRecipe, panel: PanelHandle, summary: Document, splits: Document
+    recipe: ProjectRecipe,
+    panel: PanelHandle,
+    summary: Document,
+    splits: Document,
+    truth: pd.DataFrame,
 ) -> list[Check]:
-    """All stages on bars with another future: decisions, models, features, scores."""
+    """All stages on bars with another future: decisions, models, scores, the choice."""
     with tempfile.TemporaryDirectory(prefix="ranking_pipeline_audit_") as folder:
-        given = {"data_summary": summary}
+        given = {"data_summary": summary, "market_truth": truth}
         return rerun_checks(recipe, panel.read(), given, splits, Path(folder))
 
 

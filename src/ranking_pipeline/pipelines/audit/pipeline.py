@@ -55,7 +55,13 @@ def _reruns() -> list[Node]:
         ),
         node(
             nodes.run_stages_again,
-            inputs=["project_recipe", "panel", "data_summary", "splits"],
+            inputs=[
+                "project_recipe",
+                "panel",
+                "data_summary",
+                "splits",
+                "market_truth",
+            ],
             outputs="stage_checks",
             name="run_stages_again",
         ),

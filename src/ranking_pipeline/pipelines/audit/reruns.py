@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,9 +41,15 @@ STAGES = (
     "model_training",
     "cs_ranking",
 )
-# Prices that go elsewhere from the cut on: the shape of everything stays as it is, so
-# that even sums whose order depends on the shape must repeat bit for bit.
-ALTERATION, SEED = "random_walk", 5
+# Prices and sectors that go elsewhere from the cut on: the shape of everything stays as
+# it is, so that even sums whose order depends on the shape must repeat bit for bit.
+ALTERATIONS, SEED = ("random_walk", "sectors"), 5
+# How long a family may learn: the validation rows decide it, and nothing else.
+LENGTHS = ("n_rounds", "epochs")
+CHOICE = ["model_id", "target", "validation_ic", "chosen"]
+
+
+Digests = Callable[["DataCatalog"], dict[str, str]]
 
 
 @dataclass(frozen=True)
@@ -63,6 +69,24 @@ class ProjectRecipe:
     entries: Mapping[str, Any]
     parameters: Mapping[str, Any]
     data_root: str
+
+    def for_one_round(self) -> ProjectRecipe:
+        """The same with models that learn for one round: there is no best one to keep."""
+        changed = dict(self.parameters)
+        training = changed["params:model_training"]
+        blocks = {
+            family: {
+                key: 1 if key in LENGTHS else value for key, value in block.items()
+            }
+            for family, block in training.parameters.items()
+        }
+        changed["params:model_training"] = training.model_copy(
+            update={"parameters": blocks}
+        )
+        ranking = changed["params:cs_ranking"]
+        once = ranking.training.model_copy(update={"epochs": 1})
+        changed["params:cs_ranking"] = ranking.model_copy(update={"training": once})
+        return replace(self, parameters=changed)
 
     def catalog(self, folder: Path) -> DataCatalog:
         """Build the catalog with ``folder`` in the place of the data root."""
@@ -114,7 +138,7 @@ def run_stages(
         node
         for node in whole.from_inputs("panel").nodes
         if node.tags & set(STAGES)
-        or {"features", "labels", "splits"} & set(node.outputs)
+        or {"features", "labels", "splits", "leaderboard"} & set(node.outputs)
     ]
     catalog = recipe.catalog(folder)
     for name, value in given.items():
@@ -142,6 +166,11 @@ def model_digests(catalog: DataCatalog) -> dict[str, str]:
             if file.name not in (PREDICTIONS, MANIFEST):
                 digests[f"{model_id} {file.name}"] = sha256_file(file)
     return digests
+
+
+def choice_digests(catalog: DataCatalog) -> dict[str, str]:
+    """SHA-256 of the order of the leaderboard, and of the row that is chosen."""
+    return {"leaderboard": _frame_digest(catalog.load("leaderboard")[CHOICE])}
 
 
 def _digest(catalog: DataCatalog, name: str) -> str:
@@ -195,49 +224,85 @@ def rerun_checks(
     splits: Mapping[str, Any],
     folder: Path,
 ) -> list[Check]:
-    """Run all stages three times: on the bars, and with two other futures.
+    """Run all stages four times: on the bars, and with two other futures.
 
-    What is decided on the train span must not change when all bars after it are others;
-    models, and the features, labels and scores up to the end of the validation span,
-    must not change when all bars after that are others.
+    What is decided on the train span must not change when all bars after it are others,
+    nor may models that learn for one round, so that nothing is left to be chosen on
+    validation. Models, and the features, labels and scores up to the end of the
+    validation span, and the row that the evaluation chooses, must not change when all
+    bars after that are others.
     """
     from kedro.framework.project import pipelines
 
     from ranking_pipeline.audit.artefacts import compare_digests
-    from ranking_pipeline.audit.futures import alter_future
 
-    catalogs = {}
-    cuts = {"honest": None, "train": "train", "validation": "validation"}
-    for name, block in cuts.items():
-        bars = panel
-        if block is not None:
-            bars = alter_future(panel, splits[block]["last_bar"], ALTERATION, SEED)
-        catalogs[name] = run_stages(
-            pipelines["__default__"], recipe, {**given, "panel": bars}, folder / name
-        )
-    honest, late = catalogs["honest"], catalogs["validation"]
-    last = pd.Timestamp(splits["validation"]["last"])
-    digests = {
-        "decisions ignore what follows the train span": (
-            _with_panel(honest, decision_digests),
-            _with_panel(catalogs["train"], decision_digests),
-        ),
-        "models ignore what follows the validation span": (
-            _with_panel(honest, model_digests),
-            _with_panel(late, model_digests),
-        ),
-        "features, labels and scores ignore later bars": (
-            _with_panel(honest, lambda catalog: row_digests(catalog, last)),
-            _with_panel(late, lambda catalog: row_digests(catalog, last)),
-        ),
+    once = recipe.for_one_round()
+    runs = {
+        "honest": (recipe, None),
+        "validation": (recipe, splits["validation"]["last_bar"]),
+        "brief": (once, None),
+        "train": (once, splits["train"]["last_bar"]),
     }
+    whole = pipelines["__default__"]
+    catalogs = {
+        name: run_stages(
+            whole, own, {**given, "panel": _altered(panel, last)}, folder / name
+        )
+        for name, (own, last) in runs.items()
+    }
+    honest, late = catalogs["honest"], catalogs["validation"]
+    brief, early = catalogs["brief"], catalogs["train"]
+    last = pd.Timestamp(splits["validation"]["last"])
+
+    def rows(catalog: DataCatalog) -> dict[str, str]:
+        return row_digests(catalog, last)
+
+    claims: tuple[tuple[str, Digests, DataCatalog, DataCatalog], ...] = (
+        (
+            "decisions ignore what follows the train span",
+            decision_digests,
+            brief,
+            early,
+        ),
+        (
+            "models of one round ignore what follows the train span",
+            model_digests,
+            brief,
+            early,
+        ),
+        (
+            "models ignore what follows the validation span",
+            model_digests,
+            honest,
+            late,
+        ),
+        ("features, labels and scores ignore later bars", rows, honest, late),
+        (
+            "the choice ignores what follows the validation span",
+            choice_digests,
+            honest,
+            late,
+        ),
+    )
     return [
-        compare_digests(claim, first, second, must_differ=["panel"], what="all stages")
-        for claim, (first, second) in digests.items()
+        compare_digests(
+            claim,
+            _with_panel(first, digests),
+            _with_panel(second, digests),
+            must_differ=["panel"],
+            what="all stages",
+        )
+        for claim, digests, first, second in claims
     ]
 
 
-def _with_panel(
-    catalog: DataCatalog, digests: Callable[[DataCatalog], dict[str, str]]
-) -> dict[str, str]:
+def _altered(panel: Panel, last: int | None) -> Panel:
+    from ranking_pipeline.audit.futures import alter_future
+
+    for way in ALTERATIONS if last is not None else ():
+        panel = alter_future(panel, int(last or 0), way, SEED)
+    return panel
+
+
+def _with_panel(catalog: DataCatalog, digests: Digests) -> dict[str, str]:
     return {**digests(catalog), "panel": _digest(catalog, "panel")}

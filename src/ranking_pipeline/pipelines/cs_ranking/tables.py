@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from ranking_pipeline.bars.interval import interval_minutes
 from ranking_pipeline.errors import UserError
 from ranking_pipeline.models.assemble import locate
 from ranking_pipeline.models.collect import join_predictions
@@ -67,6 +68,7 @@ def cs_target_table(
 
     if not config.enabled:
         log.info("cs_ranking.enabled is false: no ranking network is trained")
+    panel.require_cross_section()
     _require_returns(config.ranked_targets, target_manifest)
     frame = labels.read([*KEY, *config.ranked_targets])
     bars, symbols = locate(panel, frame, "labels")
@@ -159,11 +161,6 @@ def score_table(
         predictions.append(_prediction_rows(panel, scores, target, row["model_id"]))
     rows = pd.DataFrame(models, columns=list(MODEL_ROW_COLUMNS))
     return rows, join_predictions(predictions)
-
-
-def interval_minutes(interval: str) -> int:
-    """Minutes of a bar; a daily bar has 1440."""
-    return int(interval[:-1]) * {"m": 1, "h": 60, "d": 1440}[interval[-1]]
 
 
 def _require_returns(targets: list[str], manifest: pd.DataFrame) -> None:

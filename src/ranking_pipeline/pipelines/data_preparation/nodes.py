@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from functools import partial
 from typing import Any
 
@@ -13,6 +14,7 @@ from ranking_pipeline.data_config import DataPreparationConfig
 from ranking_pipeline.storage import PanelHandle, TableStream
 
 Tables = tuple[pd.DataFrame, ...]
+log = logging.getLogger(__name__)
 
 # Rows of a large table that are in memory at a time.
 ROWS_PER_BLOCK = 300_000
@@ -65,10 +67,21 @@ def compute_features(
 def compute_labels(panel: PanelHandle, data: DataPreparationConfig) -> Tables:
     """Labels and the target manifest."""
     from ranking_pipeline.labels.compute import compute_labels as compute
+    from ranking_pipeline.labels.delisting import read_delistings
     from ranking_pipeline.labels.grammar import parse_targets
+    from ranking_pipeline.labels.sessions import uneven_sessions
 
-    specs = parse_targets(data.labels.targets, data.interval, data.bars_per_session)
-    return compute(panel.read(), specs, data.labels)
+    bars, per_session = panel.read(), data.bars_per_session
+    note = uneven_sessions(bars, per_session) if per_session else None
+    if note:
+        log.info("labels: %s", note)
+    path = data.labels.delistings
+    return compute(
+        bars,
+        parse_targets(data.labels.targets, data.interval, per_session),
+        data.labels,
+        None if path is None else read_delistings(path),
+    )
 
 
 def make_splits(panel: PanelHandle, data: DataPreparationConfig) -> dict[str, Any]:
@@ -78,10 +91,15 @@ def make_splits(panel: PanelHandle, data: DataPreparationConfig) -> dict[str, An
 
 
 def summarise_data(
-    summary: dict[str, Any], quality: pd.DataFrame, security_master: pd.DataFrame
+    summary: dict[str, Any],
+    quality: pd.DataFrame,
+    security_master: pd.DataFrame,
+    panel: PanelHandle,
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The report's section on the data, and its figure."""
+    """The report's section on the data, and its first figure."""
+    from ranking_pipeline.bars.missing import missing_share
     from ranking_pipeline.evaluation.stage_sections import data_section
 
-    section = data_section(summary, quality, security_master)
+    missing = missing_share(panel.read())
+    section = data_section(summary, quality, security_master, missing)
     return section.to_dict(), section.first_figure()

@@ -49,7 +49,7 @@ def create_pipeline() -> Pipeline:
             ),
             node(
                 nodes.summarise_data,
-                inputs=["data_summary", "data_quality", "security_master"],
+                inputs=["data_summary", "data_quality", "security_master", "panel"],
                 outputs=["data_section", "defects_figure"],
                 name="summarise_data",
             ),

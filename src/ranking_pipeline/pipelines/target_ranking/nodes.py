@@ -28,7 +28,10 @@ def rank_targets(
     stored = StoredData(
         panel, features, feature_manifest, labels, target_manifest, splits
     )
-    ranking = rank(stored.load(), config, over_workers(stored, jobs, "targets ranked"))
+    data = stored.load()
+    if config.auto:
+        data.panel.require_cross_section()
+    ranking = rank(data, config, over_workers(stored, jobs, "targets ranked"))
     return ranking.rankings, ranking.family_scores, ranking.selected
 
 

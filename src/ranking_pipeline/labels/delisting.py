@@ -1,0 +1,97 @@
+"""Delistings: what the holders of a name that ended got, as a table tells it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from ranking_pipeline.errors import UserError
+from ranking_pipeline.panel import Panel
+
+_COLUMNS = ("symbol", "date", "return")
+
+
+def read_delistings(path: str | Path) -> pd.DataFrame:
+    """Read a table of delistings.
+
+    Parameters
+    ----------
+    path
+        CSV file: symbol, date (the last trading date), return (from the last close to
+        what holders got: -1 for nothing, 0 for the last price).
+
+    Returns
+    -------
+    DataFrame
+        symbol (str), date (datetime64), return (float64).
+
+    Raises
+    ------
+    UserError
+        The file is missing, lacks a column, or holds a date or return that is none.
+    """
+    where, path = f"data.labels.delistings: {path}", Path(path).expanduser()
+    if not path.is_file():
+        raise UserError(
+            f"{where} does not exist. Give a CSV file symbol, date, return."
+        )
+    table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8")
+    missing = [name for name in _COLUMNS if name not in table]
+    if missing:
+        raise UserError(
+            f"{where} has no column {', '.join(missing)}. Found: "
+            f"{', '.join(table.columns)}. Wanted: {', '.join(_COLUMNS)}."
+        )
+    dates = pd.to_datetime(table["date"], format="%Y-%m-%d", errors="coerce")
+    returns = pd.to_numeric(table["return"], errors="coerce").astype(np.float64)
+    wrong = dates.isna() | ~(np.isfinite(returns) & (returns >= -1))
+    wrong |= table["symbol"].duplicated()
+    if wrong.any():
+        line = int(np.flatnonzero(wrong)[0])
+        raise UserError(
+            f"{where}, line {line + 2}: {', '.join(table.iloc[line][list(_COLUMNS)])}. "
+            "Write dates as 2024-06-10, returns as numbers from -1, a symbol once."
+        )
+    return pd.DataFrame({"symbol": table["symbol"], "date": dates, "return": returns})
+
+
+def closes_with_payouts(
+    panel: Panel, delistings: pd.DataFrame
+) -> npt.NDArray[np.float64]:
+    """Closes, and after each delisting what a share was worth to its holder.
+
+    Parameters
+    ----------
+    panel : Panel
+    delistings : DataFrame
+        As :func:`read_delistings` gives it; other symbols are left out.
+
+    Returns
+    -------
+    ndarray of float64, shape (S, T)
+        From the first bar after the delisting's date on, the last close before it times
+        1 + return. A bar depends on earlier bars and on the table alone.
+
+    Raises
+    ------
+    UserError
+        A symbol has bars after the date of its delisting.
+    """
+    closes = panel.field("close").astype(np.float64)
+    rows = delistings[delistings["symbol"].isin(panel.symbols)]
+    symbols = panel.symbol_positions(rows["symbol"].to_numpy(object))
+    dates = rows["date"].to_numpy("M8[s]").astype("M8[D]")
+    firsts = np.searchsorted(panel.trading_dates, dates, side="right")
+    for symbol, first, paid in zip(symbols, firsts, rows["return"], strict=True):
+        if np.isfinite(closes[symbol, first:]).any():
+            raise UserError(
+                f"data.labels.delistings: {panel.symbols[symbol]} has bars after its "
+                "delisting. Correct the date, or take the symbol off the table."
+            )
+        traded = closes[symbol, :first][np.isfinite(closes[symbol, :first])]
+        if len(traded):
+            closes[symbol, first:] = traded[-1] * (1.0 + paid)
+    return closes
