@@ -26,7 +26,7 @@ STAGES = [
     "cs_ranking",
     "evaluation",
 ]
-LAYERS = {
+LAYERS = (
     "raw",
     "intermediate",
     "primary",
@@ -35,7 +35,7 @@ LAYERS = {
     "models",
     "model_output",
     "reporting",
-}
+)
 
 
 @pytest.fixture(scope="module")
@@ -77,6 +77,20 @@ def test_every_dataset_is_declared_in_its_layer(
         assert entry["metadata"]["kedro-viz"]["layer"] in LAYERS, name
         memory = entry["type"] == "kedro.io.MemoryDataset"
         assert memory or entry["type"].startswith("ranking_pipeline.datasets."), name
+
+
+def test_no_layer_feeds_an_earlier_one(
+    registered: dict[str, Pipeline], catalog_entries: dict[str, Any]
+) -> None:
+    """One step back and kedro-viz shows no layers at all."""
+    place = {
+        name: LAYERS.index(entry["metadata"]["kedro-viz"]["layer"])
+        for name, entry in catalog_entries.items()
+    }
+    for node in {node for pipeline in registered.values() for node in pipeline.nodes}:
+        before = [place[name] for name in node.inputs if name in place]
+        after = [place[name] for name in node.outputs if name in place]
+        assert max(before, default=0) <= min(after, default=len(LAYERS)), node.name
 
 
 def test_every_parameter_input_is_a_typed_section(

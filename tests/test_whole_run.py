@@ -428,6 +428,32 @@ def test_the_full_audit_runs_all_stages_on_other_futures(copied: Place) -> None:
         assert (rows["compared"] > 1).all(), claim
 
 
+@pytest.mark.slow
+def test_the_whole_job_runs_on_intraday_bars(tmp_path: Path) -> None:
+    place = Place.make(tmp_path, "intraday")
+    market = {"n_symbols": 16, "n_bars": 1560, "reversed_symbols": 2, "strength": 0.5}
+    params = {
+        "data": {"market": {**market, "late_listings": 1, "delistings": 1}},
+        "model_training": {"families": ["lightgbm", "ridge"]},
+        "cs_ranking": {"training": {"epochs": 2}},
+        "routing": {"min_pooled_rows": 1000, "min_symbol_rows": 200},
+    }
+    place.run(params=params)
+    summary = place.load("data_summary")
+    assert (summary["interval"], summary["calendar"]) == ("5m", "XNYS")
+    manifest = place.load("feature_manifest")
+    assert {"session", "bars"} <= set(manifest["window"])
+    assert {"ret_5@30m", "ret_5@1d"} <= set(manifest["name"])
+    labels = place.load("labels").read(["timestamp", "fwd_ret_60m__end"]).dropna()
+    local = [labels[c].dt.tz_convert("America/New_York").dt.date for c in labels]
+    assert (local[0] == local[1]).all()
+    board = place.load("leaderboard")
+    assert {"model", "baseline", "oracle"} <= set(board["kind"])
+    report = place.load("lookahead_report")
+    wrong = report[~report["verdict"].isin(["clean", "caught", "not covered"])]
+    assert wrong.empty
+
+
 def test_the_network_can_be_switched_off(finished: Place, tmp_path: Path) -> None:
     place = finished.copy(tmp_path)
     place.run("cs_full", params={"cs_ranking": {"enabled": False}})
