@@ -202,6 +202,21 @@ def test_boosting_stops_early_on_validation(
     assert free.history() == []
 
 
+def test_the_files_of_one_round_hold_nothing_of_the_validation(
+    family: str, samples: Make, parameters: Any, tmp_path: Path
+) -> None:
+    train, validation, _ = samples("regression")
+    other = replace(validation, target=-3 * validation.target)
+    hashes = []
+    for name, rows in (("one", validation), ("other", other)):
+        single = {**parameters[family]}
+        single |= {"n_rounds": 1} if "n_rounds" in single else {}
+        model = registry.create(family, single, 5, 1)
+        model.fit(train, rows)
+        hashes.append(_file_hashes(model, tmp_path / name))
+    assert hashes[0] == hashes[1]
+
+
 @pytest.mark.parametrize("name", ["lightgbm", "xgboost", "ridge"])
 @pytest.mark.parametrize("task", ["regression", "three_class"])
 def test_contributions_add_up_to_the_score(

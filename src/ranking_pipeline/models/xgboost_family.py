@@ -81,6 +81,8 @@ class XGBoostModel(BaseModel):
             verbose_eval=False,
             callbacks=callbacks,
         )
+        # The file holds what was learned on the train rows, not the validation loss.
+        self._booster.set_attr(best_score=None, best_iteration=None)
 
     def predict(self, rows: Samples) -> PredictionOutput:
         """Score rows with the rounds up to the best one."""
