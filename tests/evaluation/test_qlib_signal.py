@@ -16,8 +16,9 @@ from tests.bars.qlib_files import write_qlib
 
 from ranking_pipeline.bars.config import ChecksConfig
 from ranking_pipeline.bars.readers import read_bars
+from ranking_pipeline.datasets import IndexedTableDataset
 from ranking_pipeline.errors import UserError
-from ranking_pipeline.evaluation.qlib_signal import qlib_signal, write_qlib_signal
+from ranking_pipeline.evaluation.qlib_signal import qlib_signal
 from ranking_pipeline.panel import OHLCV, Panel
 
 SYMBOLS = ("0700", "1E5", "BF-B", "BRK.B", "NA", "NO", "ON", "TRUE")
@@ -160,7 +161,7 @@ def _exported(folder: Path, interval: str, path: Path) -> pd.DataFrame:
     )
     settings = {"interval": interval, "timezone": ZONE, "bar_stamp": "start"}
     signal = qlib_signal(predictions, "toy", "fwd_ret_1d", panel, **settings)
-    write_qlib_signal(signal, path)
+    IndexedTableDataset(filepath=str(path)).save(signal)
     return signal
 
 

@@ -78,5 +78,8 @@ def test_an_unreadable_table_names_the_line(
 ) -> None:
     with pytest.raises(UserError, match=words):
         read_delistings(_table(tmp_path, line))
+    (tmp_path / "empty.csv").write_text("")
+    with pytest.raises(UserError, match="no CSV in UTF-8"):
+        read_delistings(tmp_path / "empty.csv")
     with pytest.raises(UserError, match="does not exist"):
         read_delistings(tmp_path / "not_there.csv")

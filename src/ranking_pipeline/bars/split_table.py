@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +12,6 @@ import pandas as pd
 from ranking_pipeline.bars.spells import read_table
 from ranking_pipeline.errors import UserError
 from ranking_pipeline.panel import OHLCV
-
-_COLUMNS = ("symbol", "date", "ratio")
 
 
 def read_splits(path: str | Path) -> pd.DataFrame:
@@ -34,25 +33,60 @@ def read_splits(path: str | Path) -> pd.DataFrame:
     UserError
         The file is missing, lacks a column, or holds a date or ratio that is none.
     """
-    where = f"data.defects.split_table: {path}"
-    wanted = "symbol, date, ratio"
-    table = read_table(Path(path), "data.defects.split_table", wanted)
-    missing = [name for name in _COLUMNS if name not in table]
+    return read_dated_numbers(
+        path,
+        "data.defects.split_table",
+        "ratio",
+        lambda table: table["ratio"] > 0,
+        "ratios as positive numbers",
+    )
+
+
+def read_dated_numbers(
+    path: str | Path,
+    parameter: str,
+    column: str,
+    fits: Callable[[pd.DataFrame], pd.Series],
+    advice: str,
+) -> pd.DataFrame:
+    """Read a table symbol, date and one number.
+
+    Parameters
+    ----------
+    path, parameter
+        The file, and the key that names it.
+    column
+        Name of the number.
+    fits
+        Which rows of the table, numbers read, are possible ones.
+    advice
+        How to write them, for the message.
+
+    Raises
+    ------
+    UserError
+        The file is missing, lacks a column, or has a row that cannot be; the line is
+        named.
+    """
+    where, names = f"{parameter}: {path}", ["symbol", "date", column]
+    text = read_table(Path(path), parameter, ", ".join(names))
+    missing = [name for name in names if name not in text]
     if missing:
         raise UserError(
             f"{where} has no column {', '.join(missing)}. Found: "
-            f"{', '.join(table.columns)}. Wanted: {', '.join(_COLUMNS)}."
+            f"{', '.join(text.columns)}. Wanted: {', '.join(names)}."
         )
-    dates = pd.to_datetime(table["date"], format="%Y-%m-%d", errors="coerce")
-    ratios = pd.to_numeric(table["ratio"], errors="coerce").astype(np.float64)
-    wrong = dates.isna() | ~(np.isfinite(ratios) & (ratios > 0))
+    numbers = pd.to_numeric(text[column], errors="coerce").astype(np.float64)
+    dates = pd.to_datetime(text["date"], format="%Y-%m-%d", errors="coerce")
+    table = pd.DataFrame({"symbol": text["symbol"], "date": dates, column: numbers})
+    wrong = dates.isna() | ~np.isfinite(numbers) | ~fits(table)
     if wrong.any():
         line = int(np.flatnonzero(wrong)[0])
         raise UserError(
-            f"{where}, line {line + 2}: {', '.join(table.iloc[line][list(_COLUMNS)])}. "
-            "Write dates as 2024-06-10 and ratios as positive numbers."
+            f"{where}, line {line + 2}: {', '.join(text.iloc[line][names])}. "
+            f"Write dates as 2024-06-10 and {advice}."
         )
-    return pd.DataFrame({"symbol": table["symbol"], "date": dates, "ratio": ratios})
+    return table
 
 
 def adjust_for_splits(

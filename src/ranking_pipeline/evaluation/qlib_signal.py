@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -12,7 +11,6 @@ import pandas as pd
 from ranking_pipeline.bars.interval import interval_minutes
 from ranking_pipeline.errors import UserError
 from ranking_pipeline.panel import Panel
-from ranking_pipeline.storage import atomic_write
 
 _SHOWN = 10
 
@@ -117,12 +115,6 @@ def chosen_signal(
         timezone=timezone,
         bar_stamp=bar_stamp,
     )
-
-
-def write_qlib_signal(signal: pd.DataFrame, path: Path) -> None:
-    """Write a signal as parquet, atomically, with its index."""
-    with atomic_write(path) as temporary:
-        signal.to_parquet(temporary)
 
 
 def _chosen(predictions: pd.DataFrame, model_id: str, target: str) -> pd.DataFrame:

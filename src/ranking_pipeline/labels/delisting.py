@@ -8,10 +8,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from ranking_pipeline.bars.split_table import read_dated_numbers
 from ranking_pipeline.errors import UserError
 from ranking_pipeline.panel import Panel
-
-_COLUMNS = ("symbol", "date", "return")
 
 
 def read_delistings(path: str | Path) -> pd.DataFrame:
@@ -33,29 +32,13 @@ def read_delistings(path: str | Path) -> pd.DataFrame:
     UserError
         The file is missing, lacks a column, or holds a date or return that is none.
     """
-    where, path = f"data.labels.delistings: {path}", Path(path).expanduser()
-    if not path.is_file():
-        raise UserError(
-            f"{where} does not exist. Give a CSV file symbol, date, return."
-        )
-    table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8")
-    missing = [name for name in _COLUMNS if name not in table]
-    if missing:
-        raise UserError(
-            f"{where} has no column {', '.join(missing)}. Found: "
-            f"{', '.join(table.columns)}. Wanted: {', '.join(_COLUMNS)}."
-        )
-    dates = pd.to_datetime(table["date"], format="%Y-%m-%d", errors="coerce")
-    returns = pd.to_numeric(table["return"], errors="coerce").astype(np.float64)
-    wrong = dates.isna() | ~(np.isfinite(returns) & (returns >= -1))
-    wrong |= table["symbol"].duplicated()
-    if wrong.any():
-        line = int(np.flatnonzero(wrong)[0])
-        raise UserError(
-            f"{where}, line {line + 2}: {', '.join(table.iloc[line][list(_COLUMNS)])}. "
-            "Write dates as 2024-06-10, returns as numbers from -1, a symbol once."
-        )
-    return pd.DataFrame({"symbol": table["symbol"], "date": dates, "return": returns})
+    return read_dated_numbers(
+        path,
+        "data.labels.delistings",
+        "return",
+        lambda table: (table["return"] >= -1) & ~table["symbol"].duplicated(),
+        "returns as numbers from -1, each symbol once",
+    )
 
 
 def closes_with_payouts(
