@@ -10,7 +10,19 @@ from pathlib import Path
 
 from benchmarks.harness import environment
 
-NAMES = ("main_job", "simulated_market", "ingest", "features")
+NAMES = (
+    "main_job",
+    "simulated_market",
+    "ingest",
+    "features",
+    "windows",
+    "losses",
+    "rank_metrics",
+    "predict",
+    "cs_loop",
+    "ranking_quality",
+    "gpu",
+)
 
 
 def main() -> None:

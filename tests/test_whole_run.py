@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,6 +20,7 @@ import pytest
 
 from ranking_pipeline.datasets import ArtefactDataset
 from ranking_pipeline.features.factors import FACTORS
+from ranking_pipeline.learning.checkpoints import decode
 from ranking_pipeline.storage import manifest_path
 from tests.running import PROJECT, Place
 
@@ -256,8 +258,8 @@ def test_mistakes_in_parameters_come_at_once(tmp_path: Path) -> None:
     assert not place.data.exists()
 
 
-def start(place: Place) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "kedro", "run", "--env=smoke"]
+def start(place: Place, *options: str) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "kedro", "run", "--env=smoke", *options]
     return subprocess.Popen(
         [*command, f"--conf-source={place.conf}"],
         cwd=PROJECT,
@@ -294,6 +296,39 @@ def test_a_killed_run_is_repeated_to_the_same_content(
     place.run()
     assert place.digests() == finished.digests()
     assert not list(place.data.rglob(".tmp-*"))
+
+
+def test_a_network_that_is_killed_in_training_ends_with_the_same_weights(
+    finished: Place, tmp_path: Path
+) -> None:
+    place = finished.copy(tmp_path)
+    shutil.rmtree(place.data / "06_models" / "checkpoints")
+    jobs = place.conf / "smoke" / "parameters_jobs.yml"
+    jobs.write_text("jobs: { checkpoint_seconds: 0 }\n", encoding="utf-8")
+    before = place.digests()["cs_model"]
+    moment = "06_models/checkpoints/fwd_ret_1d/seed-0.ckpt"
+    kill_when(place, start(place, "--pipelines=cs_ranking"), moment)
+    kept = place.data / moment
+    saved = decode(kept.read_bytes())["state"]["progress"]
+    assert not saved["finished"]
+    place.run("cs_ranking")
+    assert place.digests()["cs_model"] == before
+
+
+def test_raw_sequences_rule_out_pipelines_that_rank_factors(finished: Place) -> None:
+    only_windows = {"run": {"input_mode": "raw_sequence"}}
+    with pytest.raises(click.ClickException, match="feature_selection"):
+        finished.run("feature_selection", params=only_windows)
+
+
+def test_each_stage_that_is_left_out_is_named(
+    copied: Place, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level("INFO"):
+        copied.run("cs_ranking")
+    said = [r.getMessage() for r in caplog.records if "Left out" in r.getMessage()]
+    left_out = set(STAGES) - {"cs_ranking"} | {"audit"}
+    assert {line.rpartition(" ")[2] for line in said} == left_out
 
 
 def test_a_second_run_on_one_data_root_waits_its_turn(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """The base of every typed parameter model: frozen, and closed to unknown keys."""
 
 from collections.abc import Mapping
-from typing import Any, get_origin
+from typing import Any, Literal, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -42,3 +42,7 @@ class RunConfig(Config):
     """What all stages share."""
 
     seed: int = Field(ge=0, description="fixes every random choice of a run")
+    input_mode: Literal["features", "raw_sequence"] = Field(
+        description="raw_sequence refuses pipelines that rank targets or select factors: "
+        "only windows of bars are learned from"
+    )

@@ -199,7 +199,13 @@ def test_no_jobs_is_no_work() -> None:
 def test_workers_and_threads_share_the_cores() -> None:
     def config(engine: str, workers: int | None) -> JobsConfig:
         return JobsConfig(
-            engine=engine, workers=workers, max_attempts=3, address=None, store="store"
+            engine=engine,
+            workers=workers,
+            max_attempts=3,
+            address=None,
+            store="store",
+            checkpoints="checkpoints",
+            checkpoint_seconds=30,
         )
 
     cores = available_cores()

@@ -7,13 +7,20 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.utils._python_dispatch import TorchDispatchMode
 
+from ranking_pipeline.learning import windows
 from ranking_pipeline.learning.windows import (
     ResidentPanel,
     ResidentRows,
     complete_windows,
     window_transform,
 )
+
+
+def ohlcv(seed: int, symbols: int = 4, bars: int = 20) -> np.ndarray:
+    rng = np.random.default_rng([seed, 3])
+    return rng.uniform(1, 2, (symbols, bars, 5)).astype(np.float32)
 
 
 def panel(seed: int, symbols: int = 4, bars: int = 20, channels: int = 3) -> np.ndarray:
@@ -70,22 +77,87 @@ def test_rows_are_found_by_cell() -> None:
     assert inputs.valid.tolist() == [[False, False, True], [True, False, True]]
 
 
-def test_anchored_returns_start_at_the_first_close() -> None:
-    transform = window_transform("returns")
-    assert transform is not None
-    window = torch.tensor([[[9.0, 12.0, 8.0, 10.0, 200.0], [10, 11, 10, 11, 300]]])
-    expected = [[-0.1, 0.2, -0.2, 0.0, 0.0], [0.0, 0.1, 0.0, 0.1, 0.5]]
-    torch.testing.assert_close(transform(window), torch.tensor([expected]))
+def test_a_row_or_panel_is_one_span() -> None:
+    panel_inputs = ResidentPanel.build(panel(1), 3)
+    rows = ResidentRows.build(np.ones((1, 2), "f4"), *(np.array([0]),) * 2, (5, 1))
+    assert panel_inputs.spans == ((0, 20),)
+    assert rows.spans == ((0, 5),)
+    assert panel_inputs.open(0) is panel_inputs
+    assert rows.open(0) is rows
+    assert panel_inputs.series_ready
+    assert not rows.series_ready
+    anchored = ResidentPanel.build(
+        panel(1, channels=5), 3, "cpu", window_transform("returns")
+    )
+    assert not anchored.series_ready
 
 
-def test_zscore_is_per_window_and_a_constant_channel_is_zero() -> None:
-    transform = window_transform("zscore")
-    assert transform is not None
-    window = torch.tensor([[[1.0, 7.1], [3.0, 7.1]], [[10.0, 7.1], [30.0, 7.1]]])
-    expected = [[[-1.0, 0.0], [1.0, 0.0]]] * 2
-    torch.testing.assert_close(transform(window), torch.tensor(expected))
+@pytest.mark.parametrize("kind", [torch.int32, torch.int64])
+def test_cells_come_in_either_integer(kind: torch.dtype) -> None:
+    inputs = ResidentPanel.build(panel(2), 2)
+    bars, symbols = (torch.tensor(v) for v in np.nonzero(inputs.valid))
+    expected = inputs.windows(symbols, bars)
+    got = inputs.windows(symbols.to(kind), bars.to(kind))
+    assert torch.equal(got, expected)
+    row_bars, row_symbols = np.nonzero(inputs.valid)
+    values = np.arange(len(row_bars), dtype=np.float32)[:, None]
+    rows = ResidentRows.build(values, row_bars, row_symbols, (20, 4))
+    got = rows.windows(symbols.to(kind), bars.to(kind))
+    assert got[:, 0, 0].tolist() == values[:, 0].tolist()
 
 
-@pytest.mark.parametrize("name", ["log_returns", "none"])
-def test_other_normalisations_leave_the_window_alone(name: str) -> None:
-    assert window_transform(name) is None
+class Counter(TorchDispatchMode):
+    """Count dispatched operators; views are not work."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: list[str] = []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        name = func.overloadpacket.__name__
+        if name not in {"as_strided", "view", "unsqueeze", "_unsafe_view"}:
+            self.names.append(name)
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize(
+    ("name", "work"),
+    [
+        ("none", []),
+        ("log_anchored", ["index_select", "cat", "sub_"]),
+        ("returns", ["index_select", "cat", "sub_", "div_"]),
+        ("zscore", ["index_select", "cat", "sub_", "index_select", "cat", "div_"]),
+    ],
+)
+def test_a_gather_is_a_few_operators(name: str, work: list[str]) -> None:
+    inputs = ResidentPanel.build(ohlcv(0), 6, "cpu", window_transform(name))
+    cells = torch.tensor([0, 1, 2]), torch.tensor([7, 8, 9])
+    with Counter() as counter:
+        inputs.windows(*cells)
+    assert counter.names == ["add", "sub", "index_select", *work]
+
+
+def test_validity_is_found_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    values = panel(5, symbols=7)
+    whole = complete_windows(values, 3)
+    monkeypatch.setattr(windows, "_VALUES_AT_ONCE", 1)
+    np.testing.assert_array_equal(complete_windows(values, 3), whole)
+
+
+def test_a_read_only_panel_is_copied() -> None:
+    values = panel(6)
+    values.flags.writeable = False
+    inputs = ResidentPanel.build(values, 2)
+    inputs.values.zero_()
+    assert np.nanmax(np.abs(values)) > 0
+
+
+def test_a_span_takes_bars_of_the_whole_panel() -> None:
+    values = panel(4)
+    whole = ResidentPanel.build(values, 3)
+    cut = torch.tensor(values[:, 5:12])
+    part = ResidentPanel(cut, 3, whole.valid, first_bar=5)
+    bars, symbols = (torch.tensor(v) for v in np.nonzero(whole.valid[7:12]))
+    got = part.windows(symbols, bars + 7)
+    assert torch.equal(got, whole.windows(symbols, bars + 7))
+    assert torch.equal(part.series(6, 9).nan_to_num(), whole.series(6, 9).nan_to_num())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,20 @@ from ranking_pipeline.storage import (
     write_panel,
     write_table,
 )
+
+
+def _load_neural_world() -> None:
+    """Make ``neural_world`` importable: tests here are no package."""
+    path = Path(__file__).with_name("neural_world.py")
+    spec = importlib.util.spec_from_file_location("neural_world", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["neural_world"] = module
+    spec.loader.exec_module(module)
+
+
+_load_neural_world()
 
 PARAMETERS: dict[str, dict[str, Any]] = {
     "lightgbm": {
@@ -134,7 +150,7 @@ def job(
             "route": "cross_sectional",
             "symbol": None,
             "features": FEATURES,
-            "parameters": PARAMETERS[family],
+            "parameters": PARAMETERS.get(family, {}),
             "seed": 5,
             "threads": 1,
             "stage": "cpu",

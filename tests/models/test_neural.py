@@ -4,84 +4,17 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
+from neural_world import COMMON, PARAMETERS, samples, skill, split
 
 from ranking_pipeline.errors import UserError
 from ranking_pipeline.models.registry import create, family_type
 from ranking_pipeline.models.samples import Samples
 from ranking_pipeline.panel import OHLCV, Panel
 
-SYMBOLS, BARS = 8, 150
-COMMON: dict[str, Any] = {
-    "hidden": 8,
-    "layers": 1,
-    "dropout": 0.1,
-    "regression_loss": "huber",
-    "epochs": 8,
-    "timestamps_per_batch": 16,
-    "learning_rate": 0.01,
-    "weight_decay": 0.0,
-    "gradient_clip": 1.0,
-    "patience": 3,
-    "min_delta": 0.0,
-    "device": "cpu",
-}
-PARAMETERS = {
-    "mlp": COMMON | {"clip_sigma": 3.0},
-    "lstm": COMMON | {"sequence_length": 5, "normalization": "log_returns"},
-}
 TASKS = ["regression", "binary", "three_class"]
-
-
-def samples(task: str, seed: int = 0) -> Samples:
-    """Rows whose target follows the first factor, which is the bar's own return."""
-    rng = np.random.default_rng([seed, 31])
-    returns = rng.normal(0, 0.01, (SYMBOLS, BARS))
-    close = 50 * np.exp(np.cumsum(returns, axis=1))
-    fields = [close * np.exp(rng.normal(0, 0.001, close.shape)) for _ in range(3)]
-    volume = np.exp(rng.normal(12, 0.3, close.shape))
-    values = np.stack([*fields, close, volume], axis=2).astype(np.float32)
-    values[4, 60] = np.nan
-    panel = Panel(
-        tuple(f"S{i}" for i in range(SYMBOLS)),
-        np.datetime64("2024-01-01", "ns") + np.arange(BARS) * np.timedelta64(1, "D"),
-        OHLCV,
-        values,
-        np.isfinite(values[:, :, 3]),
-    )
-    bars, symbols = panel.rows()
-    features = rng.normal(size=(len(bars), 3)).astype(np.float32)
-    features[:, 0] = returns[symbols, bars] * 100
-    payoff = -features[:, 0] + 0.5 * rng.normal(size=len(bars))
-    cut = {"regression": payoff, "binary": payoff > 0, "three_class": payoff}[task]
-    if task == "three_class":
-        cut = np.where(payoff > 0.5, 1, np.where(payoff < -0.5, -1, 0))
-    features[rng.random(len(bars)) < 0.1, 1] = np.nan
-    return Samples(
-        panel,
-        bars,
-        symbols,
-        features,
-        ("own", "other", "noise"),
-        np.asarray(cut, dtype=np.float32),
-        bars + 1,
-        task,
-    )
-
-
-def split(rows: Samples) -> tuple[Samples, Samples, Samples]:
-    return (
-        rows.take((rows.bars >= 30) & (rows.bars < 90)),
-        rows.take((rows.bars >= 91) & (rows.bars < 115)),
-        rows.take(rows.bars >= 116),
-    )
-
-
-def skill(score: np.ndarray, target: np.ndarray) -> float:
-    return float(np.corrcoef(score, target)[0, 1])
 
 
 @pytest.mark.parametrize("family", ["mlp", "lstm"])

@@ -221,7 +221,13 @@ def test_training_and_collecting_give_one_routed_model(
     jobs = expand(config)
     store = jobs[0].store_root
     how = JobsConfig(
-        engine="serial", workers=None, max_attempts=3, address=None, store=store
+        engine="serial",
+        workers=None,
+        max_attempts=3,
+        address=None,
+        store=store,
+        checkpoints="checkpoints",
+        checkpoint_seconds=30,
     )
     outcomes = train(jobs, "CPU", how)
     assert outcomes == train(jobs, "CPU", how)

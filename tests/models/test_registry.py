@@ -19,7 +19,8 @@ from ranking_pipeline.models.samples import Samples
 
 @pytest.fixture(autouse=True)
 def _restore() -> Iterator[None]:
-    before = dict(registry._registered)
+    # A module registers its families once, when it is first imported.
+    before = dict(registry.families())
     yield
     registry._registered.clear()
     registry._registered.update(before)
@@ -60,6 +61,14 @@ class Whole(BaseModel):
         ("Ridge", "ridge"),
         ("NeuralNetwork", "mlp"),
         ("LSTM", "lstm"),
+        ("LambdaRank", "lightgbm_rank"),
+        ("lightgbm-rank", "lightgbm_rank"),
+        ("boosting:LambdaMART", "lightgbm_rank"),
+        ("XGBRanker", "xgboost_rank"),
+        ("GRU", "gru"),
+        ("neural:TCN", "tcn"),
+        ("StockTransformer", "stock_transformer"),
+        ("cross-stock", "cross_stock"),
     ],
 )
 def test_spellings(spelling: str, name: str) -> None:
@@ -134,7 +143,7 @@ def test_a_class_that_is_no_model_is_refused() -> None:
 
 
 def test_listings_say_what_the_families_say() -> None:
-    for name in ("lightgbm", "xgboost", "random_forest", "ridge"):
+    for name in registry.LISTINGS:
         cls = registry.family_type(name)
         listing = registry.listing(name)
         assert (cls.family, cls.device) == (name, listing.device)
@@ -147,7 +156,8 @@ def test_names_and_tabular_families_import_no_library() -> None:
         "from ranking_pipeline.models import registry, training, plan\n"
         "from ranking_pipeline.models import collect, routed\n"
         "registry.listing('lstm')\n"
-        "for f in ('lightgbm', 'xgboost', 'random_forest', 'ridge'):\n"
+        "for f in ('lightgbm', 'xgboost', 'random_forest', 'ridge',\n"
+        "          'lightgbm_rank', 'xgboost_rank'):\n"
         "    registry.family_type(f)\n"
         "heavy = {'torch', 'sklearn', 'lightgbm', 'xgboost', 'scipy', 'skops',\n"
         "         'pyarrow', 'loky', 'kedro'}\n"

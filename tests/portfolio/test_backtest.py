@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from ranking_pipeline.portfolio.backtest import (
     backtest,
+    banded_weights,
     expected_best_sharpe,
     hold,
     sharpe,
@@ -206,3 +207,61 @@ def test_expected_best_sharpe_against_simulation() -> None:
     trials = rng.standard_normal((4000, 10)).max(axis=1).mean() * np.sqrt(252 / 187)
     assert expected_best_sharpe(10, 187, 252) == pytest.approx(trials, abs=0.07)
     assert np.isnan(expected_best_sharpe(1, 187, 252))
+
+
+def test_a_held_name_stays_inside_the_band_and_no_longer():
+    # ten names; the tail holds two, the band four
+    first = np.arange(10.0)  # best: 9, 8; worst: 0, 1
+    second = first[[0, 1, 2, 3, 4, 5, 9, 8, 7, 6]]  # best: 6, 7, 8, 9
+    third = first[::-1]  # best: 0, 1; worst: 9, 8
+    weights = banded_weights(np.array([first, second, third]), 0.2, 0.4)
+    longs = [set(np.flatnonzero(row > 0)) for row in weights]
+    shorts = [set(np.flatnonzero(row < 0)) for row in weights]
+    assert longs == [{9, 8}, {9, 8}, {0, 1}]
+    assert shorts == [{0, 1}, {0, 1}, {9, 8}]
+    assert set(np.abs(weights[np.nonzero(weights)])) == {0.5}
+
+
+def test_a_place_that_is_left_goes_to_the_best_name_not_held():
+    first = np.arange(10.0)
+    second = np.array([0, 1, 2, 3, 4, 9, 8, 5.5, 5.2, 7])  # order: 5, 6, 9, 7, 8
+    weights = banded_weights(np.array([first, second]), 0.2, 0.3)
+    assert set(np.flatnonzero(weights[1] > 0)) == {9, 5}
+
+
+def test_each_staggered_book_holds_on_to_its_own_names():
+    rng = np.random.default_rng(4)
+    score = rng.normal(size=(12, 20))
+    weights = banded_weights(score, 0.1, 0.3, horizon_bars=3)
+    for phase in range(3):
+        own = banded_weights(score[phase::3], 0.1, 0.3)
+        np.testing.assert_array_equal(weights[phase::3], own)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 10_000), st.sampled_from([0.1, 0.25, 0.5]))
+def test_a_band_as_wide_as_the_tail_is_no_band(seed, share):
+    rng = np.random.default_rng(seed)
+    score = np.round(rng.normal(size=(6, 13)), 1)
+    score[rng.random(score.shape) < 0.2] = np.nan
+    np.testing.assert_array_equal(
+        banded_weights(score, share, share), target_weights(score, share)
+    )
+    wide = banded_weights(score, share, 0.5)
+    np.testing.assert_allclose(np.nansum(wide, axis=1), 0, atol=1e-12)
+    assert not (np.isnan(score) & (np.abs(wide) > 0)).any()
+
+
+def test_a_band_lowers_turnover_on_a_noisy_score():
+    rng = np.random.default_rng(5)
+    score = np.cumsum(rng.normal(size=(200, 50)), axis=0) + rng.normal(size=(200, 50))
+    changes = [
+        np.abs(np.diff(banded_weights(score, 0.1, band), axis=0)).sum()
+        for band in (0.1, 0.2, 0.4)
+    ]
+    assert changes[0] > 1.2 * changes[1] > 1.2 * changes[2]
+
+
+def test_a_band_narrower_than_the_tail_is_refused():
+    with pytest.raises(ValueError, match="band_share"):
+        banded_weights(np.zeros((2, 8)), 0.2, 0.1)

@@ -8,7 +8,12 @@ import numpy as np
 
 from ranking_pipeline.learning.loop import LoopConfig
 from ranking_pipeline.learning.networks import NetworkSpec
-from ranking_pipeline.ranking.ranker import Ranker, RankerSpec, train_ranker
+from ranking_pipeline.ranking.ranker import (
+    Ranker,
+    RankerSpec,
+    TrainingData,
+    train_ranker,
+)
 from ranking_pipeline.ranking.targets import TargetSpec, cross_sectional_target
 
 SYMBOLS, BARS = 16, 260
@@ -21,6 +26,17 @@ class World:
     ohlcv: np.ndarray
     payoff: np.ndarray
     cells: tuple[np.ndarray, np.ndarray]
+
+    @property
+    def data(self) -> TrainingData:
+        return TrainingData(
+            self.ohlcv,
+            self.target,
+            self.payoff,
+            *self.cells,
+            lag_bars=0,
+            horizon_bars=1,
+        )
 
     @property
     def target(self) -> np.ndarray:
@@ -64,5 +80,4 @@ def make_spec(**changes: object) -> RankerSpec:
 
 def fit(world: World, **changes: object) -> Ranker:
     """Train on the world."""
-    spec = make_spec(**changes)
-    return train_ranker(world.ohlcv, world.target, world.payoff, world.cells, spec)
+    return train_ranker(world.data, make_spec(**changes))

@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 import copy
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from pydantic import ValidationError
 
-from ranking_pipeline.learning.losses import loss_parameters, make_loss
-from ranking_pipeline.pipelines.cs_ranking.config import CsRankingConfig
+from ranking_pipeline.learning.channels import NORMALIZATIONS
+from ranking_pipeline.learning.losses import loss_names, loss_parameters, make_loss
+from ranking_pipeline.learning.networks import network_names
+from ranking_pipeline.pipelines.cs_ranking.config import (
+    LOSS_KEYS,
+    CsInputConfig,
+    CsNetworkConfig,
+    CsRankingConfig,
+)
 
 VALUES: dict[str, Any] = {
     "enabled": True,
     "targets": ["fwd_ret_1d"],
-    "input": {"sequence_length": 64, "normalization": "log_return"},
+    "input": {
+        "sequence_length": 64,
+        "normalization": "log_return",
+        "device_budget_mb": None,
+    },
     "target": {
         "type": "cs_percentile",
         "residualize": True,
@@ -25,11 +36,15 @@ VALUES: dict[str, Any] = {
     },
     "loss": {
         "type": "pairwise_logistic",
+        "terms": None,
+        "pairs": "tails",
+        "weighting": "none",
         "top_pct": 0.2,
         "bottom_pct": 0.2,
         "max_pairs_per_timestamp": 100,
         "margin": 0.0,
         "temperature": 1.0,
+        "delta": 1.0,
     },
     "batching": {
         "timestamps_per_batch": 32,
@@ -37,11 +52,23 @@ VALUES: dict[str, Any] = {
         "min_symbols_per_timestamp": 50,
         "shuffle_timestamps": True,
         "timestamps_per_epoch": None,
+        "bars_per_block": None,
+        "max_windows_per_pass": None,
     },
-    "network": {"name": "lstm", "hidden": 64, "layers": 1, "dropout": 0.0},
+    "network": {
+        "name": "lstm",
+        "hidden": 64,
+        "layers": 1,
+        "dropout": 0.0,
+        "heads": 4,
+        "kernel_size": 3,
+        "market_tokens": 8,
+    },
     "training": {
         "epochs": 50,
         "learning_rate": 0.001,
+        "schedule": "cosine",
+        "warmup_share": 0.1,
         "weight_decay": 0.0,
         "patience": 10,
         "min_delta": 0.0001,
@@ -49,8 +76,17 @@ VALUES: dict[str, Any] = {
         "seeds": [0, 1],
         "device": "auto",
         "threads": 1,
+        "precision": "bfloat16",
+        "compile": False,
+        "cuda_graph": False,
+        "processes": 1,
     },
-    "metrics": {"primary": "spearman_ic", "top_pct": 0.1, "bottom_pct": 0.1},
+    "metrics": {
+        "primary": "spearman_ic",
+        "top_pct": 0.1,
+        "bottom_pct": 0.1,
+        "cost_bps_per_side": 5.0,
+    },
 }
 
 
@@ -83,27 +119,68 @@ def test_every_key_reaches_its_place() -> None:
         "bottom_pct": 0.2,
         "margin": 0.0,
         "max_pairs": 100,
+        "pairs": "tails",
+        "weighting": "none",
     }
     assert spec.seeds == (0, 1)
     assert spec.min_symbols == target.min_symbols == 50
     assert (spec.loop.epochs, spec.loop.patience) == (50, 10)
     assert spec.loop.timestamps_per_batch == 32
+    assert (spec.loop.schedule, spec.loop.warmup_share) == ("cosine", 0.1)
+    assert (spec.loop.precision, spec.loop.compile) == ("bfloat16", False)
     assert target.winsorize == (0.01, 0.99)
 
 
-@pytest.mark.parametrize(
-    "name", ["pairwise", "pairwise_hinge", "listwise", "pointwise", "huber", "ic"]
-)
+def test_every_key_of_a_loss_or_network_exists_on_both_sides() -> None:
+    """The names are written twice, since a light start imports no torch."""
+    losses = set(loss_names()) - {"cross_entropy", "mixture"}
+    assert set(LOSS_KEYS) == losses
+    for name, keys in LOSS_KEYS.items():
+        assert set(keys) == set(loss_parameters(name)) - {"seed"}, name
+    networks = CsNetworkConfig.model_fields["name"].annotation
+    assert set(get_args(networks)) == set(network_names())
+    normalizations = CsInputConfig.model_fields["normalization"].annotation
+    assert set(get_args(normalizations)) == set(NORMALIZATIONS)
+
+
+@pytest.mark.parametrize("name", [*LOSS_KEYS])
 def test_every_loss_gets_parameters_that_it_takes(name: str) -> None:
     spec = config("loss.type", name).ranker_spec()
-    assert set(spec.loss_parameters) <= set(loss_parameters(name))
     make_loss(spec.loss, **spec.loss_parameters)
+
+
+def test_a_function_of_ones_own_is_a_loss_without_keys() -> None:
+    spec = config("loss.type", "my_package.losses:steep").ranker_spec()
+    assert (spec.loss, dict(spec.loss_parameters)) == ("my_package.losses:steep", {})
+
+
+def test_a_mixture_hands_its_terms_what_they_take() -> None:
+    values = copy.deepcopy(VALUES)
+    values["loss"] |= {"type": "hybrid", "terms": {"pairwise": 0.8, "mse": 0.2}}
+    spec = CsRankingConfig.model_validate(values).ranker_spec()
+    assert spec.loss == "mixture"
+    assert spec.loss_parameters["terms"] == {"pairwise": 0.8, "pointwise": 0.2}
+    assert spec.loss_parameters["max_pairs"] == 100
+    make_loss(spec.loss, **spec.loss_parameters)
+
+
+@pytest.mark.parametrize("type_", ["pairwise", "mixture"])
+def test_terms_belong_to_a_mixture_and_to_nothing_else(type_: str) -> None:
+    values = copy.deepcopy(VALUES)
+    terms = {"pairwise": 1.0} if type_ == "pairwise" else None
+    values["loss"] |= {"type": type_, "terms": terms}
+    with pytest.raises(ValidationError, match="has terms"):
+        CsRankingConfig.model_validate(values)
 
 
 @pytest.mark.parametrize(
     ("path", "value"),
     [
-        ("loss.type", "lambdarank"),
+        ("loss.type", "lambdaranck"),
+        ("loss.type", "no.function:"),
+        ("network.name", "rnn"),
+        ("training.schedule", "linear"),
+        ("training.precision", "float16"),
         ("loss.top_pct", 0.6),
         ("loss.max_pairs", 10),
         ("target.winsorize", [0.9, 0.1]),

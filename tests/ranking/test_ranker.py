@@ -17,7 +17,13 @@ from scipy import stats
 
 from ranking_pipeline.errors import UserError
 from ranking_pipeline.ranking.predictor import UniverseRanking, rank_universe
-from ranking_pipeline.ranking.ranker import Ranker, score_panel, train_ranker
+from ranking_pipeline.ranking.ranker import (
+    Checkpoints,
+    Ranker,
+    Watcher,
+    score_panel,
+    train_ranker,
+)
 from ranking_pipeline.ranking.store import (
     Provenance,
     from_tensors,
@@ -90,7 +96,7 @@ def test_only_the_wanted_cells_are_scored_and_ranked(
 def test_training_repeats_to_the_bit(world: World, ranker: Ranker) -> None:
     again = fit(world)
     assert again.history == ranker.history
-    assert again.metrics == ranker.metrics
+    np.testing.assert_equal(again.metrics, ranker.metrics)
     assert weights_file(to_tensors(again)) == weights_file(to_tensors(ranker))
 
 
@@ -99,7 +105,7 @@ def test_nothing_after_the_blocks_reaches_training(
 ) -> None:
     changed = world.ohlcv.copy()
     changed[:, 226:] *= 3
-    again = train_ranker(changed, world.target, world.payoff, world.cells, make_spec())
+    again = train_ranker(replace(world.data, ohlcv=changed), make_spec())
     assert weights_file(to_tensors(again)) == weights_file(to_tensors(ranker))
 
 
@@ -110,7 +116,9 @@ def test_scores_know_nothing_later(world: World, ranker: Ranker) -> None:
     np.testing.assert_array_equal(score_panel(ranker, changed)[:201], whole[:201])
 
 
-@pytest.mark.parametrize("normalization", ["returns", "zscore", "none"])
+@pytest.mark.parametrize(
+    "normalization", ["log_anchored", "returns", "zscore", "minmax", "none"]
+)
 @pytest.mark.parametrize("name", ["linear", "gru"])
 def test_other_networks_and_normalisations_run(
     world: World, normalization: str, name: str
@@ -131,9 +139,7 @@ def test_other_networks_and_normalisations_run(
 def test_the_target_scale_does_not_matter_to_a_pointwise_loss(world: World) -> None:
     spec = make_spec(loss="pointwise", seeds=(0,))
     first, second = (
-        train_ranker(
-            world.ohlcv, scale * world.target + 7, world.payoff, world.cells, spec
-        )
+        train_ranker(replace(world.data, target=scale * world.target + 7), spec)
         for scale in (1.0, 100.0)
     )
     assert first.metrics["best_ic"] > 0.2
@@ -143,9 +149,9 @@ def test_the_target_scale_does_not_matter_to_a_pointwise_loss(world: World) -> N
 
 
 def test_without_validation_metrics_are_unknown(world: World) -> None:
-    cells = (world.cells[0], np.zeros_like(world.cells[1]))
+    nothing = np.zeros_like(world.cells[1])
     fitted = train_ranker(
-        world.ohlcv, world.target, world.payoff, cells, make_spec(seeds=(0,))
+        replace(world.data, validation=nothing), make_spec(seeds=(0,))
     )
     assert math.isnan(fitted.metrics["best_ic"])
     assert fitted.metrics["epochs_trained"] == 6
@@ -158,7 +164,7 @@ def test_a_stored_ranker_scores_the_same(
     loaded = load_ranker(tmp_path)
     assert loaded.spec == ranker.spec
     assert loaded.scale == ranker.scale
-    assert loaded.metrics == ranker.metrics
+    np.testing.assert_equal(loaded.metrics, ranker.metrics)
     np.testing.assert_array_equal(
         score_panel(loaded, world.ohlcv), score_panel(ranker, world.ohlcv)
     )
@@ -332,3 +338,117 @@ def test_the_torch_rooms_need_torch_and_numpy_alone() -> None:
         [sys.executable, "-c", BLOCKED], capture_output=True, text=True, check=False
     )
     assert done.stdout.strip() == "imported", done.stderr
+
+
+class Stop(Exception):
+    """A training is killed."""
+
+
+class StopAt(Watcher):
+    """Kills the training after some steps."""
+
+    def __init__(self, steps: int) -> None:
+        self.left = steps
+
+    def step(self, windows: int) -> None:
+        self.left -= 1
+        if self.left < 0:
+            raise Stop
+
+
+@pytest.mark.parametrize("steps", [3, 40, 95])
+def test_a_killed_training_goes_on_to_the_same_bits(
+    world: World, ranker: Ranker, tmp_path: Path, steps: int
+) -> None:
+    """Steps 3 and 40 lie in the first seed, 95 in the second."""
+    kept = Checkpoints(tmp_path, every_seconds=0)
+    with pytest.raises(Stop):
+        train_ranker(world.data, make_spec(), checkpoints=kept, watcher=StopAt(steps))
+    again = train_ranker(world.data, make_spec(), checkpoints=kept)
+    assert again.history == ranker.history
+    assert weights_file(to_tensors(again)) == weights_file(to_tensors(ranker))
+
+
+def test_a_checkpoint_of_other_data_is_not_used(world: World, tmp_path: Path) -> None:
+    kept = Checkpoints(tmp_path, every_seconds=0)
+    train_ranker(world.data, make_spec(seeds=(0,)), checkpoints=kept)
+    other = replace(world.data, target=-world.target)
+    first = train_ranker(other, make_spec(seeds=(0,)), checkpoints=kept)
+    fresh = train_ranker(other, make_spec(seeds=(0,)))
+    assert weights_file(to_tensors(first)) == weights_file(to_tensors(fresh))
+
+
+class Counting(Watcher):
+    """Keeps what it hears."""
+
+    def __init__(self) -> None:
+        self.expected, self.seen, self.rows = 0, 0, list[dict[str, float]]()
+
+    def start(self, windows: int) -> None:
+        self.expected = windows
+
+    def step(self, windows: int) -> None:
+        self.seen += windows
+
+    def epoch(self, row: dict[str, float]) -> None:
+        self.rows.append(row)
+
+
+def test_a_watcher_hears_every_window_and_epoch(world: World) -> None:
+    heard = Counting()
+    spec = make_spec(loop=replace(make_spec().loop, patience=99))
+    fitted = train_ranker(world.data, spec, watcher=heard)
+    assert heard.seen == heard.expected > 0
+    assert len(heard.rows) == len(fitted.history) == 12
+    assert all(row["windows_per_second"] > 0 for row in heard.rows)
+    assert "windows_per_second" not in fitted.history[0]
+
+
+def test_metrics_tell_how_much_seeds_differ(ranker: Ranker) -> None:
+    best = [
+        max(row["validation_ic"] for row in ranker.history if row["seed"] == seed)
+        for seed in (0.0, 1.0)
+    ]
+    # min_delta may keep an epoch that is a hair below the best
+    assert ranker.metrics["seed_ic_mean"] == pytest.approx(np.mean(best), abs=2e-4)
+    assert ranker.metrics["seed_ic_std"] == pytest.approx(
+        np.std(best, ddof=1), abs=2e-4
+    )
+    assert ranker.metrics["net_spread"] < ranker.metrics["best_spread"] + 1e-12
+
+
+def test_a_streamed_panel_gives_the_same_network(world: World) -> None:
+    """The order of bars differs, so that only the scores of one network agree."""
+    spec = make_spec(loop=replace(make_spec().loop, shuffle_timestamps=False))
+    whole = train_ranker(world.data, spec)
+    budget = world.ohlcv.nbytes * 0.75 / 1e6
+    streamed = train_ranker(world.data, replace(spec, device_budget_mb=budget))
+    np.testing.assert_allclose(
+        streamed.metrics["best_ic"], whole.metrics["best_ic"], atol=0.05
+    )
+    same = replace(whole, spec=streamed.spec)
+    np.testing.assert_array_equal(
+        score_panel(same, world.ohlcv), score_panel(whole, world.ohlcv)
+    )
+
+
+def test_a_network_of_stocks_that_see_each_other_ranks(world: World) -> None:
+    network = replace(make_spec().network, name="cross_stock", heads=2)
+    fitted = fit(world, network=network, seeds=(0,))
+    assert fitted.metrics["best_ic"] > 0.2
+
+
+@pytest.mark.slow
+def test_two_processes_learn_what_one_learns(world: World, tmp_path: Path) -> None:
+    spec = make_spec(network=replace(make_spec().network, dropout=0.0), seeds=(0,))
+    heard = Counting()
+    kept = Checkpoints(tmp_path, every_seconds=0)
+    alone = train_ranker(world.data, spec)
+    together = train_ranker(
+        world.data, replace(spec, processes=2), checkpoints=kept, watcher=heard
+    )
+    assert len(heard.rows) == len(together.history) == len(alone.history)
+    for one, two in zip(alone.history, together.history, strict=True):
+        assert one["train_loss"] == pytest.approx(two["train_loss"], rel=1e-5)
+        assert one["validation_ic"] == pytest.approx(two["validation_ic"], abs=1e-4)
+    assert together.scale == alone.scale

@@ -268,7 +268,7 @@ def _ranker(world: World, panel: Panel, labels: pd.DataFrame) -> Ranker:
     """Train the small network on the cells whose label ends inside the train block."""
     from ranking_pipeline.learning.loop import LoopConfig
     from ranking_pipeline.learning.networks import NetworkSpec
-    from ranking_pipeline.ranking.ranker import RankerSpec, train_ranker
+    from ranking_pipeline.ranking.ranker import RankerSpec, TrainingData, train_ranker
 
     bars, symbols = panel.rows()
     payoff = np.full((panel.n_bars, panel.n_symbols), np.nan)
@@ -287,8 +287,8 @@ def _ranker(world: World, panel: Panel, labels: pd.DataFrame) -> Ranker:
         seeds=(world.seed,),
         min_symbols=LEAST_SYMBOLS,
     )
-    blocks = (cells[0], cells[1])
-    return train_ranker(panel.values, payoff, payoff, blocks, spec)
+    data = TrainingData(panel.values, payoff, payoff, cells[0], cells[1])
+    return train_ranker(data, spec)
 
 
 def _score_checks(

@@ -10,13 +10,16 @@ from typing import Any
 import click
 from kedro.framework.context import KedroContext
 from kedro.framework.hooks import hook_impl
+from kedro.pipeline import Pipeline
 from omegaconf.errors import OmegaConfBaseException
 from pydantic import ValidationError
 from yaml import YAMLError
 
-from ranking_pipeline.config import Config
+from ranking_pipeline.config import Config, RunConfig
 from ranking_pipeline.hooks.consistency import contradictions
 from ranking_pipeline.sections import SECTIONS
+
+FACTOR_STAGES = {"target_ranking", "feature_selection", "routing", "model_training"}
 
 
 class ParameterCheck:
@@ -24,6 +27,9 @@ class ParameterCheck:
 
     Kedro itself checks only the sections that the requested pipeline reads.
     """
+
+    def __init__(self) -> None:
+        self._input_mode = "features"
 
     @hook_impl
     def after_context_created(self, context: KedroContext) -> None:
@@ -40,12 +46,26 @@ class ParameterCheck:
             typed = {k: v.model_validate(parameters[k]) for k, v in SECTIONS.items()}
             source = str(context.config_loader["catalog"]["raw_bars"]["source"])
             errors = contradictions(typed, source)
+            self._input_mode = RunConfig.model_validate(parameters["run"]).input_mode
         if errors:
             where = _locations(conf, context.env)
             lines = [f"  {key}: {problem}" for key, problem in errors]
             raise click.ClickException(
                 f"{len(errors)} problem(s) in the parameters ({where}):\n"
                 + "\n".join(lines)
+            )
+
+    @hook_impl
+    def before_pipeline_run(self, pipeline: Pipeline) -> None:
+        """Refuse a pipeline that does what ``run.input_mode`` rules out."""
+        stages = {tag for node in pipeline.nodes for tag in node.tags}
+        ranking = sorted(stages & FACTOR_STAGES)
+        if self._input_mode == "raw_sequence" and ranking:
+            raise click.ClickException(
+                "run.input_mode is raw_sequence, which learns from windows of bars "
+                f"alone, and this pipeline has {', '.join(ranking)}: run "
+                "--pipelines=raw_sequence (a pointwise loss) or --pipelines=cs_full (a "
+                "ranking loss), or set run.input_mode to features."
             )
 
 

@@ -55,9 +55,8 @@ class RunReporter:
         """Say what runs, and which stages of the whole job are left out."""
         self._started = datetime.now(UTC)
         self._seconds, self._n_nodes = {}, len(pipeline.nodes)
-        left_out = skipped_stages(pipeline)
-        if left_out:
-            log.info("Stages not in this run: %s", ", ".join(left_out))
+        for stage in skipped_stages(pipeline):
+            log.info("Left out of this run: %s", stage)
 
     @hook_impl
     def before_node_run(self, node: Node) -> None:

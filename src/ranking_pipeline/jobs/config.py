@@ -28,6 +28,15 @@ class JobsConfig(Config):
         "worker must see it under this path"
     )
 
+    checkpoints: str = Field(
+        description="folder in which the ranking network keeps its unfinished training"
+    )
+    checkpoint_seconds: float = Field(
+        ge=0,
+        description="seconds of training that a killed run may lose; 0 = none, with a "
+        "checkpoint after every step",
+    )
+
     def resolved(self) -> tuple[int, int]:
         """Count workers, and threads for each: cores / workers, at least one."""
         cores = available_cores()

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from ranking_pipeline.learning.layout import Layout
 from ranking_pipeline.learning.windows import BoolArray, Inputs
 
 IntArray = npt.NDArray[np.int64]
@@ -21,55 +22,75 @@ class Batch:
 
     Attributes
     ----------
-    windows : Tensor, shape (N, L, C)
-        Of the valid cells alone: padding is never computed.
-    slots : Tensor of int64, shape (N,)
-        Place of each cell in the flattened (B, S) matrix.
-    targets : Tensor, shape (B, S)
-    mask : Tensor of bool, shape (B, S)
+    inputs : Inputs
+    symbols, bars : Tensor of int32 and of int64, shape (N,)
+        The cells: of the valid ones alone, padding is never computed.
+    rows : Tensor of int64, shape (B,)
+        Places of the bars in their block.
+    layout : Layout
+        Places of the cells in the batch.
+    host_bars : ndarray of int64, shape (B,)
+        The bars, on the host.
     """
 
-    windows: Tensor
-    slots: Tensor
-    targets: Tensor
-    mask: Tensor
+    inputs: Inputs
+    symbols: Tensor
+    bars: Tensor
+    rows: Tensor
+    layout: Layout
+    host_bars: IntArray
 
-    def spread(self, scores: Tensor) -> Tensor:
-        """Scatter scores (N,) or (N, K) of the cells into (B, S) or (B, S, K)."""
-        n_bars, n_symbols = self.mask.shape
-        tail = scores.shape[1:]
-        matrix = scores.new_zeros((n_bars * n_symbols, *tail))
-        return matrix.index_copy(0, self.slots, scores).view(n_bars, n_symbols, *tail)
+    @property
+    def n_cells(self) -> int:
+        """N, known to the host."""
+        return len(self.symbols)
+
+    def windows(self) -> Tensor:
+        """Gather the windows (N, L, C) of the cells."""
+        return self.inputs.windows(self.symbols, self.bars)
+
+    def part(self, cells: slice, rows: slice) -> Batch:
+        """Give some of the bars, or some cells of all bars; ``rows`` hold all cells."""
+        return Batch(
+            self.inputs,
+            self.symbols[cells],
+            self.bars[cells],
+            self.rows[rows],
+            self.layout.part(cells, rows),
+            self.host_bars[rows],
+        )
 
 
 @dataclass(frozen=True)
 class CrossSections:
     """The cells of a block, grouped by bar.
 
-    Offsets are kept on the host and on the device: the host knows the size of every
-    batch without asking the device.
+    The host knows the size of every batch without asking the device. Beside the targets
+    and the mask the device holds four bytes a cell.
 
     Attributes
     ----------
     inputs : Inputs
-    targets : Tensor of float32, shape (T, S), on the device
+    targets : Tensor of float32, shape (n_bars, S), on the device
+        0 outside the mask.
+    mask : Tensor of bool, shape (n_bars, S), on the device
     bars : ndarray of int64, shape (n_bars,)
         Bars that have enough symbols, ascending.
     offsets : ndarray of int64, shape (n_bars + 1,)
         Cells offsets[i] ... offsets[i + 1] - 1 belong to bars[i].
-    symbols : ndarray of int64, shape (n_cells,)
+    symbols : ndarray of int32, shape (n_cells,)
     n_dropped : int
         Bars with some cells but too few.
+    symbols_on_device : Tensor of int32, shape (n_cells,)
     """
 
     inputs: Inputs
     targets: Tensor
+    mask: Tensor
     bars: IntArray
     offsets: IntArray
-    symbols: IntArray
+    symbols: npt.NDArray[np.int32]
     n_dropped: int
-    bars_on_device: Tensor
-    offsets_on_device: Tensor
     symbols_on_device: Tensor
 
     @classmethod
@@ -94,16 +115,37 @@ class CrossSections:
         """
         usable = cells & inputs.valid & np.isfinite(targets)
         counts = usable.sum(axis=1)
-        enough = counts >= max(1, min_symbols)
-        symbols = np.nonzero(usable & enough[:, None])[1]
-        kept = np.flatnonzero(enough)
-        offsets = np.concatenate([[0], np.cumsum(counts[kept])]).astype(np.int64)
-        dropped = int(((counts > 0) & ~enough).sum())
-        device = inputs.device
+        kept = np.flatnonzero(counts >= max(1, min_symbols))
+        known = np.where(usable[kept], targets[kept], 0.0).astype(np.float32)
+        return cls._of(
+            inputs,
+            torch.from_numpy(known).to(inputs.device),
+            usable[kept],
+            kept.astype(np.int64),
+            int((counts > 0).sum()) - len(kept),
+        )
+
+    @classmethod
+    def _of(
+        cls,
+        inputs: Inputs,
+        targets: Tensor,
+        mask: BoolArray,
+        bars: IntArray,
+        n_dropped: int,
+    ) -> CrossSections:
+        """Blocks from rows (n_bars, S) of targets and mask."""
+        offsets = np.concatenate([[0], np.cumsum(mask.sum(axis=1))]).astype(np.int64)
+        symbols = np.nonzero(mask)[1].astype(np.int32)
         return cls(
             inputs,
-            torch.from_numpy(targets.astype(np.float32)).to(device),
-            *_on_both(kept, offsets, symbols, dropped, device),
+            targets,
+            torch.from_numpy(mask).to(inputs.device),
+            bars,
+            offsets,
+            symbols,
+            n_dropped,
+            torch.from_numpy(symbols).to(inputs.device),
         )
 
     @property
@@ -118,54 +160,75 @@ class CrossSections:
 
     def sampled(self, symbols_per_bar: int, seed: tuple[int, ...]) -> CrossSections:
         """At most ``symbols_per_bar`` cells of each bar, drawn without replacement."""
-        keys = np.random.default_rng(seed).random(self.n_cells)
-        counts = np.diff(self.offsets)
-        row = np.repeat(np.arange(self.n_bars), counts)
-        order = np.lexsort((keys, row))
-        place = np.arange(self.n_cells) - np.repeat(self.offsets[:-1], counts)
-        chosen = np.sort(order[place < symbols_per_bar])
-        kept = np.minimum(counts, symbols_per_bar)
-        offsets = np.concatenate([[0], np.cumsum(kept)]).astype(np.int64)
-        fields = _on_both(
-            self.bars, offsets, self.symbols[chosen], self.n_dropped, self.inputs.device
-        )
-        return CrossSections(self.inputs, self.targets, *fields)
+        mask = self.mask.cpu().numpy()
+        keys = np.random.default_rng(seed).random(mask.shape)
+        place = np.where(mask, keys, np.inf).argsort(axis=1).argsort(axis=1)
+        chosen = mask & (place < symbols_per_bar)
+        inside = torch.from_numpy(chosen).to(self.targets.device)
+        targets = torch.where(inside, self.targets, 0.0)
+        return self._of(self.inputs, targets, chosen, self.bars, self.n_dropped)
 
-    def batches(self, order: IntArray, bars_per_batch: int) -> Iterator[Batch]:
-        """Cut the bars at positions ``order`` into batches of whole cross-sections."""
+    def span_rows(self) -> list[IntArray]:
+        """Positions of the bars of each span of the inputs; some may be empty."""
+        edges = [np.searchsorted(self.bars, span) for span in self.inputs.spans]
+        return [np.arange(first, stop) for first, stop in edges]
+
+    def opened(self, span: int, following: int | None = None) -> CrossSections:
+        """Give the same cells with the inputs of one span on the device.
+
+        Parameters
+        ----------
+        span : int
+        following : int or None
+            The span that is opened next, for the inputs to fetch ahead.
+        """
+        return replace(self, inputs=self.inputs.open(span, following))
+
+    def batches(
+        self, order: IntArray, bars_per_batch: int, rank: int = 0, size: int = 1
+    ) -> Iterator[Batch]:
+        """Cut the bars at positions ``order`` into batches of whole cross-sections.
+
+        Of each batch, process ``rank`` of ``size`` gets every size-th bar.
+        """
+        return self.cut(pieces(order, bars_per_batch), rank, size)
+
+    def cut(
+        self, rows: Sequence[IntArray], rank: int = 0, size: int = 1
+    ) -> Iterator[Batch]:
+        """Give one batch for each array of positions, see :meth:`batches`."""
+        mine = [piece[rank::size] for piece in rows]
+        order = np.concatenate([np.empty(0, dtype=np.int64), *mine])
         counts = np.diff(self.offsets)[order]
-        uploaded = torch.from_numpy(order).to(self.inputs.device)
-        for start in range(0, len(order), bars_per_batch):
-            part = slice(start, start + bars_per_batch)
-            yield self._batch(uploaded[part], int(counts[part].sum()))
+        first = np.concatenate([[0], np.cumsum(counts)])
+        shift = self.offsets[order] - first[:-1]
+        # One upload for all batches: a pageable copy in a step could block the host.
+        plan = np.stack([order, counts, self.bars[order], shift])
+        uploaded = torch.from_numpy(plan).to(self.inputs.device)  # (4, n)
+        start = 0
+        for piece in mine:
+            part = slice(start, start + len(piece))
+            cells = (int(first[part.start]), int(first[part.stop]))
+            yield self._batch(uploaded[:, part], plan[:, part], cells)
+            start = part.stop
 
-    def _batch(self, rows: Tensor, n_cells: int) -> Batch:
-        device, n_symbols = rows.device, self.targets.shape[1]
-        first = self.offsets_on_device.index_select(0, rows)  # (B,)
-        counts = self.offsets_on_device.index_select(0, rows + 1) - first  # (B,)
+    def _batch(self, plan: Tensor, host: IntArray, cells: tuple[int, int]) -> Batch:
+        """Make the batch of plan (4, B) = position, size, bar and shift of its bars.
+
+        The cells are numbered through all batches; a bar's shift leads from there to
+        its cells in the block.
+        """
+        rows, sizes = plan[0], plan[1]
         # output_size spares the device a read-back of the total.
-        row = torch.repeat_interleave(counts, output_size=n_cells)  # (N,)
-        shift = first - (counts.cumsum(0) - counts)  # (B,)
-        cell = torch.arange(n_cells, device=device) + shift.index_select(0, row)
-        symbol = self.symbols_on_device.index_select(0, cell)  # (N,)
-        bars = self.bars_on_device.index_select(0, rows)  # (B,)
-        slots = row * n_symbols + symbol  # (N,)
-        mask = torch.zeros(len(rows) * n_symbols, dtype=torch.bool, device=device)
-        return Batch(
-            windows=self.inputs.windows(symbol, bars.index_select(0, row)),
-            slots=slots,
-            targets=self.targets.index_select(0, bars),
-            mask=mask.index_fill_(0, slots, True).view(len(rows), n_symbols),
-        )
+        row = torch.repeat_interleave(sizes, output_size=cells[1] - cells[0])  # (N,)
+        bars, shift = plan[2:].index_select(1, row)  # (N,), (N,)
+        cell = torch.arange(*cells, device=row.device) + shift
+        symbols = self.symbols_on_device.index_select(0, cell)  # (N,)
+        slots = torch.add(symbols, row, alpha=self.mask.shape[1])
+        layout = Layout(slots, self.mask.index_select(0, rows), host[1])
+        return Batch(self.inputs, symbols, bars, rows, layout, host[2])
 
 
-def _on_both(
-    bars: npt.NDArray[np.signedinteger],
-    offsets: npt.NDArray[np.signedinteger],
-    symbols: npt.NDArray[np.signedinteger],
-    n_dropped: int,
-    device: torch.device,
-) -> tuple[IntArray, IntArray, IntArray, int, Tensor, Tensor, Tensor]:
-    host = [part.astype(np.int64) for part in (bars, offsets, symbols)]
-    copies = [torch.from_numpy(part).to(device) for part in host]
-    return host[0], host[1], host[2], n_dropped, copies[0], copies[1], copies[2]
+def pieces(order: IntArray, length: int) -> list[IntArray]:
+    """Cut an order into arrays of ``length``; the last one may be shorter."""
+    return [order[start : start + length] for start in range(0, len(order), length)]

@@ -3,62 +3,43 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import cast
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from ranking_pipeline.errors import UserError
-from ranking_pipeline.learning.cross_sections import Batch, CrossSections, IntArray
-from ranking_pipeline.learning.device import seeded
-from ranking_pipeline.learning.losses.common import Loss
+from ranking_pipeline.learning.checkpoints import CheckpointFile, Keeper
+from ranking_pipeline.learning.cross_sections import CrossSections
+from ranking_pipeline.learning.dense import SeriesScorer, dense_scores
+from ranking_pipeline.learning.device import Group, SingleProcess, seeded
+from ranking_pipeline.learning.epochs import EpochPlan, n_steps
+from ranking_pipeline.learning.loop_config import LoopConfig
+from ranking_pipeline.learning.losses.base import CrossSectionLoss
+from ranking_pipeline.learning.progress import History, Progress, Totals
+from ranking_pipeline.learning.schedule import Schedule, set_rate
+from ranking_pipeline.learning.steps import (
+    block_tables,
+    can_score_series,
+    make_optimizer,
+    make_step,
+)
 
-History = list[dict[str, float]]
+__all__ = [
+    "History",
+    "LoopConfig",
+    "Measure",
+    "TrainingResult",
+    "negative_loss",
+    "score",
+    "train",
+]
+
 # (scores, targets, mask), each (n_bars, S), -> metrics; the first one is maximised.
 Measure = Callable[[Tensor, Tensor, Tensor], Mapping[str, Tensor]]
-
-
-@dataclass(frozen=True)
-class LoopConfig:
-    """How to train.
-
-    Attributes
-    ----------
-    epochs : int
-        At most this many passes over the training bars.
-    timestamps_per_batch : int
-        Bars B whose whole cross-sections make one step.
-    symbols_per_timestamp : int or None
-        Symbols drawn from each bar in each epoch; None takes all.
-    timestamps_per_epoch : int or None
-        Bars visited in an epoch; None visits all.
-    shuffle_timestamps : bool
-        Visit the bars in a new seeded order each epoch; a cross-section stays whole.
-    learning_rate, weight_decay : float
-        Of AdamW (Loshchilov and Hutter, 2019); decay is decoupled from the gradient.
-    gradient_clip : float
-        Largest norm of the gradient.
-    patience : int
-        Epochs without a better validation metric before training stops.
-    min_delta : float
-        Improvement that counts as better; a tie keeps the earlier epoch.
-    seed : int
-        Of the order, the draws and the dropout.
-    """
-
-    epochs: int = 50
-    timestamps_per_batch: int = 32
-    symbols_per_timestamp: int | None = None
-    timestamps_per_epoch: int | None = None
-    shuffle_timestamps: bool = True
-    learning_rate: float = 1e-3
-    weight_decay: float = 0.0
-    gradient_clip: float = 1.0
-    patience: int = 10
-    min_delta: float = 1e-4
-    seed: int = 0
 
 
 @dataclass(frozen=True)
@@ -70,8 +51,9 @@ class TrainingResult:
     state : dict of Tensor, on the CPU
         Parameters of the best epoch; the network holds the same.
     history : list of dict
-        One row per epoch: epoch (from 1), train_loss, learning_rate, the validation
-        metrics, and ``best`` (1.0 where the epoch was the best so far).
+        One row per epoch: epoch (from 1), train_loss and train_ic (means over the days
+        of its steps; NaN where no day has an IC), learning_rate (of its last step), the
+        validation metrics, and ``best`` (1.0 where the epoch was the best so far).
     best_epoch : int
         Epoch of ``state``.
     best_metric : float
@@ -84,53 +66,44 @@ class TrainingResult:
     best_metric: float
 
 
-@dataclass
-class _Best:
-    """The best epoch so far; NaN never counts as better."""
-
-    metric: float = -math.inf
-    epoch: int = 0
-    state: dict[str, Tensor] = field(default_factory=dict)
-
-    def offer(
-        self, metric: float, epoch: int, min_delta: float, net: nn.Module
-    ) -> bool:
-        if not metric > self.metric + min_delta:
-            return False
-        self.metric, self.epoch, self.state = metric, epoch, _copy_state(net)
-        return True
-
-
 def train(
     network: nn.Module,
-    loss: Loss,
+    loss: CrossSectionLoss,
     blocks: tuple[CrossSections, CrossSections | None],
     measure: Measure,
     config: LoopConfig,
     *,
     on_epoch: Callable[[dict[str, float]], None] | None = None,
+    on_step: Callable[[int], None] | None = None,
+    checkpoint: CheckpointFile | None = None,
+    group: Group = SingleProcess(),  # noqa: B008 - immutable
 ) -> TrainingResult:
     """Train a network on whole cross-sections and leave the best epoch's state in it.
 
     Parameters
     ----------
     network : nn.Module
-        Windows (N, L, C) -> scores (N,) or (N, K).
-    loss : Loss
-        (B, S) scores, targets and mask -> scalar.
+        Windows (N, L, C) and their layout -> scores (N,) or (N, K).
+    loss : CrossSectionLoss
     blocks : (train, validation)
         Without validation the last epoch is kept.
     measure : Measure
         Validation metrics; the first one decides which epoch is best.
     config : LoopConfig
     on_epoch : callable, optional
-        Called with each row of the history.
+        Called with each row of the history, and ``windows_per_second`` by the clock.
+    on_step : callable, optional
+        Called after each step with the number of windows that this process took.
+    checkpoint : CheckpointFile, optional
+        Where to keep the state; a training that finds its own goes on from there.
+    group : Group
+        Processes that train together; each passes the same blocks.
 
     Raises
     ------
     UserError
-        When there is nothing to train on, the loss stops being finite, or no epoch has
-        a defined validation metric.
+        When there is nothing to train on, options do not go together, the loss stops
+        being finite, or no epoch has a defined validation metric.
     """
     train_block, validation = blocks
     if train_block.n_bars == 0:
@@ -140,97 +113,114 @@ def train(
         )
     device = train_block.inputs.device
     network.to(device)
-    optimizer = torch.optim.AdamW(
-        network.parameters(),
-        lr=config.learning_rate,
-        weight_decay=config.weight_decay,
-        fused=True,
+    optimizer = make_optimizer(network, config)
+    step = make_step(network, loss, {}, optimizer, config, train_block.inputs, group)
+    schedule = Schedule.of(config, n_steps(train_block, config))
+    progress, totals = Progress(), Totals(device)
+    keeper = Keeper(
+        checkpoint,
+        group,
+        {
+            "network": network,
+            "optimizer": optimizer,
+            "schedule": schedule,
+            "progress": progress,
+        },
+        {"loss": loss, "totals": totals},
+        device,
     )
-    best, history = _Best(), History()
-    with seeded(config.seed, device):
-        for epoch in range(1, config.epochs + 1):
-            # One pass over the bars. Nothing in it waits for the device.
-            block, order = _epoch_plan(train_block, config, epoch)
-            network.train()
-            total = torch.zeros((), device=device)
-            for batch in block.batches(order, config.timestamps_per_batch):
-                value = _step(network, loss, optimizer, batch, config.gradient_clip)
-                total += value * batch.mask.shape[0]
-            # The only read of the epoch before validation.
-            train_loss = float(total) / len(order)
-            if not math.isfinite(train_loss):
-                raise UserError(
-                    f"the training loss is {train_loss} in epoch {epoch}: lower "
-                    f"learning_rate ({config.learning_rate}) or check the inputs."
-                )
 
-            row = {
-                "epoch": float(epoch),
-                "train_loss": train_loss,
-                "learning_rate": config.learning_rate,
-            }
-            metric = float(epoch)
+    block = None
+    with seeded(config.seed, device, group.rank):
+        keeper.resume()
+        while not progress.finished:
+            # One pass over the bars. Nothing in it waits for the device.
+            plan = EpochPlan.make(train_block, config, progress.epoch)
+            if block is not plan.block:
+                block, step.tables = plan.block, block_tables(loss, plan.block)
+            network.train()
+            started, windows = time.perf_counter(), 0
+            for batch in plan.batches(group, skip=progress.step):
+                set_rate(optimizer, schedule.rate(progress.all_steps))
+                totals.add(step(batch))
+                progress.count_step()
+                keeper.after_step()
+                windows += batch.n_cells
+                if on_step is not None:
+                    on_step(batch.n_cells)
+
+            # The only read of the epoch before validation.
+            row = {"epoch": float(progress.epoch)} | totals.read(group)
+            _check_loss(row, config)
+            seconds = time.perf_counter() - started
+            row["learning_rate"] = schedule.rate(progress.all_steps - 1)
+
+            metric = None
             if validation is not None:
-                metrics = _validate(network, validation, measure, config)
+                metrics = _validate(network, validation, measure, config, group)
                 metric = next(iter(metrics.values()))
                 row |= metrics
-            improved = best.offer(metric, epoch, config.min_delta, network)
-            history.append(row | {"best": float(improved)})
+            improved = progress.offer(metric, config.min_delta, network)
+            row["best"] = float(improved)
+            schedule.after_epoch(improved)
+            progress.close_epoch(row, config.epochs, config.patience)
             if on_epoch is not None:
-                on_epoch(history[-1])
-            if epoch - best.epoch >= config.patience:
-                break
-    if not best.state:
+                on_epoch(row | {"windows_per_second": windows / seconds})
+            keeper.write()
+
+    if not progress.best_state:
         raise UserError(
             "no epoch had a defined validation metric: the validation block holds too "
             "few complete cross-sections, or all scores were equal."
         )
-    network.load_state_dict(best.state)
-    metric = best.metric if validation is not None else math.nan
-    return TrainingResult(best.state, history, best.epoch, metric)
+    network.load_state_dict(progress.best_state)
+    return TrainingResult(
+        progress.best_state,
+        progress.history,
+        progress.best_epoch,
+        progress.best_metric,
+    )
 
 
-def _step(
-    network: nn.Module,
-    loss: Loss,
-    optimizer: torch.optim.Optimizer,
-    batch: Batch,
-    gradient_clip: float,
-) -> Tensor:
-    scores = batch.spread(network(batch.windows))  # (N,) -> (B, S)
-    value = loss(scores, batch.targets, batch.mask)
-    optimizer.zero_grad(set_to_none=True)
-    value.backward()  # type: ignore[no-untyped-call]
-    nn.utils.clip_grad_norm_(network.parameters(), gradient_clip)
-    optimizer.step()
-    return value.detach()
-
-
-def _epoch_plan(
-    block: CrossSections, config: LoopConfig, epoch: int
-) -> tuple[CrossSections, IntArray]:
-    """Cells and order of bars of one epoch; both depend on (seed, epoch) only."""
-    if config.symbols_per_timestamp is not None:
-        block = block.sampled(config.symbols_per_timestamp, (config.seed, epoch, 1))
-    order = np.arange(block.n_bars)
-    if config.shuffle_timestamps:
-        order = np.random.default_rng([config.seed, epoch]).permutation(order)
-    return block, order[: config.timestamps_per_epoch]
+def _check_loss(row: dict[str, float], config: LoopConfig) -> None:
+    if not math.isfinite(row["train_loss"]):
+        raise UserError(
+            f"the training loss is {row['train_loss']} in epoch {row['epoch']:.0f}: "
+            f"lower learning_rate ({config.learning_rate}) or check the inputs."
+        )
 
 
 def _validate(
-    network: nn.Module, block: CrossSections, measure: Measure, config: LoopConfig
+    network: nn.Module,
+    block: CrossSections,
+    measure: Measure,
+    config: LoopConfig,
+    group: Group,
 ) -> dict[str, float]:
-    scores, targets, mask = score(network, block, config.timestamps_per_batch)
+    scores, targets, mask = score(network, block, config.timestamps_per_batch, group)
     metrics = measure(scores, targets, mask)
     return {name: float(value) for name, value in metrics.items()}
 
 
 @torch.no_grad()
 def score(
-    network: nn.Module, block: CrossSections, bars_per_batch: int = 32
+    network: nn.Module,
+    block: CrossSections,
+    bars_per_batch: int = 32,
+    group: Group = SingleProcess(),  # noqa: B008 - immutable
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Score every cell of a block.
+
+    A convolutional network scores whole series in one pass where the windows are plain
+    slices of them.
+
+    Parameters
+    ----------
+    network : nn.Module
+    block : CrossSections
+    bars_per_batch : int
+    group : Group
+        Processes that share the work; each gets all the scores.
 
     Returns
     -------
@@ -241,25 +231,34 @@ def score(
     """
     network.to(block.inputs.device)
     network.eval()
-    parts = [
-        (batch.spread(network(batch.windows)), batch.targets, batch.mask)
-        for batch in block.batches(np.arange(block.n_bars), bars_per_batch)
-    ]
-    scores, targets, mask = (torch.cat(column) for column in zip(*parts, strict=True))
-    return scores, targets, mask
+    if can_score_series(network, block.inputs):
+        scores = dense_scores(cast(SeriesScorer, network), block)
+    elif block.n_bars < group.size:
+        # Too few to share: a process without a batch would not know the shape.
+        scores = _scored(network, block, bars_per_batch, SingleProcess())
+    else:
+        scores = _scored(network, block, bars_per_batch, group)
+    return scores, block.targets, block.mask
 
 
-def negative_loss(loss: Loss) -> Measure:
+def _scored(
+    network: nn.Module, block: CrossSections, bars_per_batch: int, group: Group
+) -> Tensor:
+    scores = None
+    for batch in EpochPlan.whole(block, bars_per_batch, group).batches(SingleProcess()):
+        part = batch.layout.spread(network(batch.windows(), batch.layout))
+        if scores is None:
+            scores = part.new_zeros((block.n_bars, *part.shape[1:]))
+        scores.index_copy_(0, batch.rows, part)
+    if scores is None:
+        return torch.zeros_like(block.targets)
+    return group.all_reduce_(scores)
+
+
+def negative_loss(loss: CrossSectionLoss) -> Measure:
     """Make a measure for :func:`train`: minus the loss on the validation block."""
 
     def measure(scores: Tensor, targets: Tensor, mask: Tensor) -> Mapping[str, Tensor]:
         return {"validation_score": -loss(scores, targets, mask)}
 
     return measure
-
-
-def _copy_state(network: nn.Module) -> dict[str, Tensor]:
-    return {
-        name: value.detach().to("cpu", copy=True)
-        for name, value in network.state_dict().items()
-    }

@@ -19,11 +19,76 @@ def average_ranks(values: Tensor, mask: Tensor) -> Tensor:
     -------
     Tensor of float64, shape (B, M); meaningless outside the mask.
     """
+    return (_doubled_ranks(values, mask) + 1).double() / 2
+
+
+def unit_ranks(
+    values: Tensor, mask: Tensor, dtype: torch.dtype = torch.float32
+) -> Tensor:
+    """Average ranks of each row, centred and scaled to length one.
+
+    The product of two such rows is their Spearman correlation.
+
+    Parameters
+    ----------
+    values : Tensor, shape (B, M)
+        Finite where ``mask`` is set; anything elsewhere.
+    mask : Tensor of bool, shape (B, M)
+    dtype : torch.dtype
+        Of the result; the arithmetic is in float64.
+
+    Returns
+    -------
+    Tensor, shape (B, M)
+        0 outside the mask; a row that is empty or tied throughout is all 0.
+    """
+    count = mask.sum(dim=1, keepdim=True)  # (B, 1)
+    # Twice a rank less n + 1, an integer: rows that tie throughout are exactly 0.
+    centred = torch.where(mask, _doubled_ranks(values, mask) - count, 0).double()
+    length = centred.square().sum(dim=1, keepdim=True).sqrt().clamp(min=1.0)
+    return (centred / length).to(dtype)
+
+
+def rank_ic_with(
+    scores: Tensor, unit_target_ranks: Tensor, mask: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Spearman correlation of each row with targets whose ranks are prepared.
+
+    Parameters
+    ----------
+    scores : Tensor, shape (B, M)
+        Finite where ``mask`` is set; anything elsewhere. Equal scores share their mean
+        rank.
+    unit_target_ranks : Tensor, shape (B, M)
+        Of :func:`unit_ranks`, for the same mask.
+    mask : Tensor of bool, shape (B, M)
+
+    Returns
+    -------
+    correlation : Tensor of float64, shape (B,)
+        0 where it is not defined.
+    defined : Tensor of bool, shape (B,)
+        False where the scores or the targets of a row are all equal.
+    """
+    own = unit_ranks(scores.detach(), mask, torch.float64)
+    defined = own.any(dim=1) & unit_target_ranks.any(dim=1)
+    return (own * unit_target_ranks).sum(dim=1), defined
+
+
+def tie_bounds(values: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+    """How many names of the row are below each, and how many are not above it.
+
+    Their difference is the number of names that share the value.
+
+    Returns
+    -------
+    below, up_to : Tensor of int64, shape (B, M)
+        Meaningless outside the mask.
+    """
     filled = torch.where(mask, values, torch.inf).contiguous()
     ordered = filled.sort(dim=1).values
     below = torch.searchsorted(ordered, filled, right=False)
-    up_to = torch.searchsorted(ordered, filled, right=True)
-    return (below + up_to + 1).double() / 2
+    return below, torch.searchsorted(ordered, filled, right=True)
 
 
 def normal_scores(values: Tensor, mask: Tensor) -> Tensor:
@@ -35,3 +100,9 @@ def normal_scores(values: Tensor, mask: Tensor) -> Tensor:
     share = (average_ranks(values, mask) - 0.5) / count
     scores: Tensor = torch.special.ndtri(torch.where(mask, share, 0.5))
     return scores.float()
+
+
+def _doubled_ranks(values: Tensor, mask: Tensor) -> Tensor:
+    """Twice the average rank less one, an integer, shape (B, M)."""
+    below, up_to = tie_bounds(values, mask)
+    return below + up_to

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -11,16 +10,40 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from ranking_pipeline.learning.window_tables import (
+    WindowTables,
+    WindowTransform,
+    window_transform,
+)
+
+__all__ = [
+    "BoolArray",
+    "Inputs",
+    "ResidentPanel",
+    "ResidentRows",
+    "WindowTransform",
+    "complete_windows",
+    "window_transform",
+]
+
 BoolArray = npt.NDArray[np.bool_]
-WindowTransform = Callable[[Tensor], Tensor]
+Spans = tuple[tuple[int, int], ...]
+
+_LARGEST_INT32 = 2**31 - 1
+# Numbers that a pass over a panel too large for memory looks at together.
+_VALUES_AT_ONCE = 1 << 20
 
 
 class Inputs(Protocol):
-    """What the loop asks of its inputs."""
+    """What the loop asks of its inputs.
+
+    Decision bars come in spans: the windows of one span are on the device together.
+    Resident inputs have a single span.
+    """
 
     @property
     def device(self) -> torch.device:
-        """Where the values live."""
+        """Where the windows are gathered."""
 
     @property
     def sample_shape(self) -> tuple[int, int]:
@@ -30,13 +53,27 @@ class Inputs(Protocol):
     def valid(self) -> BoolArray:
         """Cells (T, S) whose window is complete."""
 
+    @property
+    def spans(self) -> Spans:
+        """Ranges [first, stop) of decision bars; they follow each other and cover T."""
+
+    @property
+    def series_ready(self) -> bool:
+        """Whether a window is a plain slice of a series: nothing is done to it."""
+
+    def open(self, span: int, following: int | None = None) -> Inputs:
+        """Bring a span to the device, and begin to fetch the following one.
+
+        What is returned takes bars of the whole panel, those of the span alone.
+        """
+
     def windows(self, symbols: Tensor, bars: Tensor) -> Tensor:
-        """Windows (N, L, C) that end at the given cells (N,)."""
+        """Windows (N, L, C) that end at the given cells (N,), int32 or int64."""
 
 
 @dataclass(frozen=True)
 class ResidentPanel:
-    """The channels of a whole panel on one device.
+    """The channels of a panel, or of a span of its bars, on one device.
 
     Parameters
     ----------
@@ -47,27 +84,32 @@ class ResidentPanel:
         Bars L in a window; the window of bar t holds t - L + 1 ... t.
     valid : ndarray of bool, shape (T, S)
         Where all L bars of the window are known; on the host.
-    transform : callable or None
-        Applied to gathered windows (N, L, C), see :func:`window_transform`.
+    tables : WindowTables or None
+        What a normalisation takes from each window.
+    first_bar : int
+        Bar of the whole panel that ``values[:, 0]`` holds; ``valid`` and the bars that
+        are asked for count from the start of the whole panel.
     """
 
     values: Tensor
     length: int
     valid: BoolArray
-    transform: WindowTransform | None = None
+    tables: WindowTables | None = None
+    first_bar: int = 0
 
     @classmethod
     def build(
         cls,
-        channels: npt.NDArray[np.float32],
+        channels: npt.NDArray[np.floating],
         length: int,
         device: torch.device | str = "cpu",
         transform: WindowTransform | None = None,
     ) -> ResidentPanel:
-        """Upload channels (S, T, C) once and mark the complete windows."""
-        values = torch.from_numpy(np.ascontiguousarray(channels, dtype=np.float32))
-        valid = complete_windows(channels, length)
-        return cls(values.to(device), length, valid, transform)
+        """Upload channels (S, T, C) once, mark complete windows, and find the tables."""
+        host = np.require(channels, dtype=np.float32, requirements=["C", "W"])
+        values = torch.from_numpy(host).to(device)
+        tables = None if transform is None else transform.tables(values, length)
+        return cls(values, length, complete_windows(channels, length), tables)
 
     @property
     def device(self) -> torch.device:
@@ -78,6 +120,20 @@ class ResidentPanel:
     def sample_shape(self) -> tuple[int, int]:
         """(L, C) of one window."""
         return self.length, self.values.shape[2]
+
+    @property
+    def spans(self) -> Spans:
+        """One: all bars."""
+        return ((0, len(self.valid)),)
+
+    @property
+    def series_ready(self) -> bool:
+        """Whether windows are plain slices of the series."""
+        return self.tables is None
+
+    def open(self, span: int, following: int | None = None) -> ResidentPanel:
+        """All bars are here already."""
+        return self
 
     def windows(self, symbols: Tensor, bars: Tensor) -> Tensor:
         """Windows (N, L, C) that end at the given cells; the cells must be valid.
@@ -90,9 +146,16 @@ class ResidentPanel:
         view = self.values.as_strided(
             (starts, self.length * n_channels), (n_channels, 1)
         )
-        first = symbols * n_bars + bars - (self.length - 1)  # (N,)
+        if starts > _LARGEST_INT32:
+            symbols, bars = symbols.long(), bars.long()
+        cell = torch.add(bars, symbols, alpha=n_bars)
+        first = cell - (self.first_bar + self.length - 1)  # (N,)
         windows = view.index_select(0, first).view(-1, self.length, n_channels)
-        return windows if self.transform is None else self.transform(windows)
+        return windows if self.tables is None else self.tables.apply_(windows, first)
+
+    def series(self, first: int, stop: int) -> Tensor:
+        """Channels (S, stop - first, C) of the bars first ... stop - 1; a view."""
+        return self.values[:, first - self.first_bar : stop - self.first_bar]
 
 
 @dataclass(frozen=True)
@@ -144,39 +207,34 @@ class ResidentRows:
         """(1, F)."""
         return 1, self.values.shape[1]
 
+    @property
+    def spans(self) -> Spans:
+        """One: all bars."""
+        return ((0, self.n_bars),)
+
+    @property
+    def series_ready(self) -> bool:
+        """Never: rows are not a series."""
+        return False
+
+    def open(self, span: int, following: int | None = None) -> ResidentRows:
+        """All rows are here already."""
+        return self
+
     def windows(self, symbols: Tensor, bars: Tensor) -> Tensor:
         """Rows (N, 1, F) of the given cells; the cells must be valid."""
-        rows = self.row_of.index_select(0, symbols * self.n_bars + bars)  # (N,)
+        if len(self.row_of) > _LARGEST_INT32:
+            symbols, bars = symbols.long(), bars.long()
+        cell = torch.add(bars, symbols, alpha=self.n_bars)
+        rows = self.row_of.index_select(0, cell)  # (N,)
         return self.values.index_select(0, rows).unsqueeze(1)
-
-
-def window_transform(normalization: str) -> WindowTransform | None:
-    """Find what a normalisation still does to a gathered window; None for nothing.
-
-    ``returns`` divides prices by the window's first close and volume by its first
-    volume, minus one; ``zscore`` takes each channel to mean 0 and deviation 1 over the
-    window.
-    """
-    return {"returns": _anchored_returns, "zscore": _zscore}.get(normalization)
-
-
-def _anchored_returns(windows: Tensor) -> Tensor:
-    anchor = windows[:, :1, [3, 3, 3, 3, 4]]  # (N, 1, 5): first close, first volume
-    return windows / anchor - 1.0
-
-
-def _zscore(windows: Tensor) -> Tensor:
-    centred = windows - windows.mean(dim=1, keepdim=True)
-    deviation = centred.square().mean(dim=1, keepdim=True).sqrt()
-    # A constant channel says nothing: zero, not a blown-up rounding error.
-    size = windows.abs().amax(dim=1, keepdim=True)
-    return torch.where(deviation > 1e-6 * size, centred / deviation, 0.0)
 
 
 def complete_windows(channels: npt.NDArray[np.floating], length: int) -> BoolArray:
     """Where the ``length`` bars that end at a cell are known in every channel.
 
-    Counts missing bars with one running integer sum: O(S T), whatever the length.
+    Counts missing bars with one running integer sum: O(S T), whatever the length, and
+    reads a few symbols at a time: a memory map is never loaded whole.
 
     Parameters
     ----------
@@ -187,12 +245,22 @@ def complete_windows(channels: npt.NDArray[np.floating], length: int) -> BoolArr
     -------
     ndarray of bool, shape (T, S)
     """
-    missing = ~np.isfinite(channels).all(axis=2)  # (S, T)
-    n_symbols, n_bars = missing.shape
-    if n_bars < length:
-        return np.zeros((n_bars, n_symbols), dtype=np.bool_)
-    total = np.zeros((n_symbols, n_bars + 1), dtype=np.int64)
-    np.cumsum(missing, axis=1, out=total[:, 1:])
+    n_symbols, n_bars, n_channels = channels.shape
     complete = np.zeros((n_symbols, n_bars), dtype=np.bool_)
-    complete[:, length - 1 :] = total[:, length:] == total[:, : n_bars - length + 1]
+    if n_bars >= length:
+        block = max(1, _VALUES_AT_ONCE // (n_bars * n_channels))
+        for first in range(0, n_symbols, block):
+            part = slice(first, first + block)
+            complete[part, length - 1 :] = _without_gap(channels[part], length)
     return complete.T
+
+
+def _without_gap(channels: npt.NDArray[np.floating], length: int) -> BoolArray:
+    """Windows (s, T - L + 1) of a few symbols that lack no bar."""
+    finite = np.isfinite(channels)
+    known = finite[:, :, 0].copy()
+    for channel in range(1, channels.shape[2]):
+        known &= finite[:, :, channel]
+    total = np.zeros((len(known), known.shape[1] + 1), dtype=np.int32)
+    np.cumsum(known, axis=1, dtype=np.int32, out=total[:, 1:])
+    return np.asarray(total[:, length:] - total[:, :-length] == length)

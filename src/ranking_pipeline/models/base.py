@@ -23,7 +23,10 @@ class PredictionOutput:
     ----------
     score : ndarray of float32, shape (n,)
         Higher means a higher expected payoff: the prediction itself for a regression,
-        P(1) for two classes, P(+1) - P(-1) for three.
+        P(1) for two classes, P(+1) - P(-1) for three. Where the objective only ranks
+        (lightgbm_rank, xgboost_rank, networks with a ranking loss) the scores of one
+        bar can be compared with each other, not with those of other bars; they are on
+        the scale of the learning target, so that they can be averaged with others.
     probabilities : ndarray of float32, shape (n, C), or None
         Columns in ascending order of the class.
     """

@@ -1,10 +1,20 @@
-"""BoostingConfig: the parameters that boosted trees of any library share."""
+"""Boosted trees: the parameters and the promises that all libraries share."""
 
 from __future__ import annotations
 
+from abc import abstractmethod
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 from pydantic import Field
 
 from ranking_pipeline.config import Config
+from ranking_pipeline.models.base import BaseModel
+from ranking_pipeline.models.classes import loss_history
+from ranking_pipeline.models.rank_scale import ScoreScale
+from ranking_pipeline.models.samples import Samples
 
 
 class BoostingConfig(Config):
@@ -22,3 +32,37 @@ class BoostingConfig(Config):
     patience_rounds: int = Field(
         gt=0, description="rounds without a better validation loss before stopping"
     )
+
+
+class BoostedTrees(BaseModel):
+    """What boosted trees share, whatever the library and the objective."""
+
+    _booster: Any
+    _scale: ScoreScale | None = None  # of objectives that only rank
+
+    def contributions(self, rows: Samples) -> npt.NDArray[np.float32]:
+        """TreeSHAP values (Lundberg et al., 2020), shape (n, F)."""
+        shares = self._shares(rows).reshape(len(rows), -1, rows.features.shape[1] + 1)
+        total = shares[:, -1] - (shares[:, 0] if shares.shape[1] > 1 else 0)
+        slope = 1.0 if self._scale is None else self._scale.slope
+        return np.asarray(total[:, :-1] * np.float32(slope))
+
+    def history(self) -> list[dict[str, float]]:
+        """Give the validation loss per round."""
+        return loss_history(getattr(self, "_curve", {}))
+
+    def _save_scale(self, folder: Path) -> None:
+        if self._scale is not None:
+            self._scale.save(folder)
+
+    def _load_scale(self, folder: Path) -> None:
+        if ScoreScale.exists(folder):
+            self._scale = ScoreScale.load(folder)
+
+    @abstractmethod
+    def _margin(self, rows: Samples) -> npt.NDArray[Any]:
+        """Output of the trees for each row; probabilities where there are classes."""
+
+    @abstractmethod
+    def _shares(self, rows: Samples) -> npt.NDArray[np.float32]:
+        """TreeSHAP values of each class and its constant, shape (n, C * (F + 1))."""

@@ -65,9 +65,9 @@ def normalised(gain: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
 
 
 def loss_history(
-    curves: Mapping[str, Mapping[str, list[float]]],
+    curves: Mapping[str, Mapping[str, list[float]]], name: str = "validation_loss"
 ) -> list[dict[str, float]]:
-    """Turn a booster's record of its validation loss into one row per round."""
-    losses: list[float] = next(iter(curves.get("validation", {}).values()), [])
-    numbered = enumerate(losses, start=1)
-    return [{"round": float(k), "validation_loss": loss} for k, loss in numbered]
+    """Turn a booster's record of its validation metric into one row per round."""
+    values: list[float] = next(iter(curves.get("validation", {}).values()), [])
+    numbered = enumerate(values, start=1)
+    return [{"round": float(k), name: value} for k, value in numbered]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -11,14 +12,13 @@ import numpy.typing as npt
 from pydantic import Field
 
 from ranking_pipeline.config import Config
-from ranking_pipeline.models.base import BaseModel, PredictionOutput
-from ranking_pipeline.models.boosting import BoostingConfig
+from ranking_pipeline.models.base import PredictionOutput
+from ranking_pipeline.models.boosting import BoostedTrees, BoostingConfig
 from ranking_pipeline.models.classes import (
     CLASSES,
     class_output,
     label,
     leaf_size,
-    loss_history,
     normalised,
 )
 from ranking_pipeline.models.registry import register
@@ -37,48 +37,12 @@ class LightGBMConfig(BoostingConfig):
     max_leaves: int = Field(gt=1, description="leaves per tree")
 
 
-@register
-class LightGBMModel(BaseModel):
+class LightGBMTrees(BoostedTrees):
     """Boosted trees by LightGBM; NaN features go to the better side of a split."""
 
-    family: ClassVar[str] = "lightgbm"
-    description: ClassVar[str] = "gradient boosting, leaf-wise trees (LightGBM)"
     device: ClassVar[str] = "cpu"
-    tasks: ClassVar[frozenset[str]] = frozenset(_OBJECTIVE)
-    config_type: ClassVar[type[Config]] = LightGBMConfig
 
     _booster: lightgbm.Booster
-
-    def fit(self, train: Samples, validation: Samples | None) -> None:
-        """Boost on ``train``; stop early on ``validation`` when it has rows."""
-        import lightgbm
-
-        self.check(train)
-        data = lightgbm.Dataset(train.features, label(train))
-        self._curve: dict[str, dict[str, list[float]]] = {}
-        callbacks: list[Any] = [lightgbm.record_evaluation(self._curve)]
-        held_out = []
-        if validation is not None and len(validation):
-            held_out = [data.create_valid(validation.features, label(validation))]
-            patience = self.config.patience_rounds
-            callbacks.append(lightgbm.early_stopping(patience, verbose=False))
-        self._booster = lightgbm.train(
-            self._parameters(train),
-            data,
-            num_boost_round=self.config.n_rounds,
-            valid_sets=held_out,
-            valid_names=["validation"] * len(held_out),
-            callbacks=callbacks,
-        )
-
-    def predict(self, rows: Samples) -> PredictionOutput:
-        """Score rows with the rounds up to the best one."""
-        raw = np.asarray(self._raw(rows))
-        if self._objective() == "binary":
-            return class_output(np.column_stack([1 - raw, raw]))
-        if self._objective() == "multiclass":
-            return class_output(raw)
-        return PredictionOutput(raw.astype(np.float32))
 
     def save(self, folder: Path) -> None:
         """Write LightGBM's own text format, up to the best round."""
@@ -86,45 +50,53 @@ class LightGBMModel(BaseModel):
         # The one line that differs between equal models fitted on unlike machines.
         text = re.sub(r"\[num_threads: \d+\]", "[num_threads: 0]", text)
         (folder / _FILE).write_text(text, encoding="utf-8", newline="\n")
+        self._save_scale(folder)
 
     @classmethod
     def load(cls, folder: Path, config: Config, *, seed: int, threads: int) -> Self:
-        """Read what :meth:`save` wrote; the caller has checked the file's hash."""
+        """Read what :meth:`save` wrote; the caller has checked the files' hashes."""
         import lightgbm
 
         model = cls(config, seed=seed, threads=threads)
         model._booster = lightgbm.Booster(model_file=folder / _FILE)
+        model._load_scale(folder)
         return model
 
     def importance(self) -> npt.NDArray[np.float64]:
         """Share of each feature in the total gain."""
         return normalised(self._booster.feature_importance("gain"))
 
-    def contributions(self, rows: Samples) -> npt.NDArray[np.float32]:
-        """TreeSHAP values (Lundberg et al., 2020), shape (n, F)."""
-        shares = np.asarray(self._raw(rows, pred_contrib=True), dtype=np.float32)
-        per_class = shares.reshape(len(rows), -1, rows.features.shape[1] + 1)
-        total = per_class[:, -1] - (per_class[:, 0] if per_class.shape[1] > 1 else 0)
-        return np.asarray(total[:, :-1])
+    def _boost(
+        self,
+        data: lightgbm.Dataset,
+        held_out: lightgbm.Dataset | None,
+        parameters: dict[str, Any],
+        metric: Callable[..., tuple[str, float, bool]] | None = None,
+    ) -> None:
+        """Boost on ``data``; stop early on ``held_out``, by ``metric`` if given."""
+        import lightgbm
 
-    def history(self) -> list[dict[str, float]]:
-        """Give the validation loss per round."""
-        return loss_history(getattr(self, "_curve", {}))
+        self._curve: dict[str, dict[str, list[float]]] = {}
+        callbacks: list[Any] = [lightgbm.record_evaluation(self._curve)]
+        if held_out is not None:
+            patience = self.config.patience_rounds
+            callbacks.append(lightgbm.early_stopping(patience, verbose=False))
+        self._booster = lightgbm.train(
+            parameters,
+            data,
+            num_boost_round=self.config.n_rounds,
+            valid_sets=[] if held_out is None else [held_out],
+            valid_names=[] if held_out is None else ["validation"],
+            feval=metric,
+            callbacks=callbacks,
+        )
 
-    def _raw(self, rows: Samples, **options: Any) -> Any:
-        return self._booster.predict(rows.features, num_threads=self.threads, **options)
-
-    def _objective(self) -> str:
-        return str(self._booster.dump_model(num_iteration=1)["objective"]).split()[0]
-
-    def _parameters(self, train: Samples) -> dict[str, Any]:
-        config, multiclass = self.config, train.task == "three_class"
+    def _tree_parameters(self, n_rows: int) -> dict[str, Any]:
+        config = self.config
         return {
-            "objective": _OBJECTIVE[train.task],
-            **({"num_class": len(CLASSES[train.task])} if multiclass else {}),
             "learning_rate": config.learning_rate,
             "num_leaves": config.max_leaves,
-            "min_data_in_leaf": leaf_size(config.min_rows_per_leaf, len(train)),
+            "min_data_in_leaf": leaf_size(config.min_rows_per_leaf, n_rows),
             "bagging_fraction": config.row_share,
             "bagging_freq": 1,
             "feature_fraction": config.feature_share,
@@ -137,3 +109,50 @@ class LightGBMModel(BaseModel):
             "force_row_wise": True,
             "verbosity": -1,
         }
+
+    def _margin(self, rows: Samples) -> npt.NDArray[Any]:
+        return np.asarray(self._predict(rows))
+
+    def _shares(self, rows: Samples) -> npt.NDArray[np.float32]:
+        return np.asarray(self._predict(rows, pred_contrib=True), dtype=np.float32)
+
+    def _predict(self, rows: Samples, **options: Any) -> Any:
+        return self._booster.predict(rows.features, num_threads=self.threads, **options)
+
+
+@register
+class LightGBMModel(LightGBMTrees):
+    """LightGBM on the learning target, or on classes."""
+
+    family: ClassVar[str] = "lightgbm"
+    description: ClassVar[str] = "gradient boosting, leaf-wise trees (LightGBM)"
+    tasks: ClassVar[frozenset[str]] = frozenset(_OBJECTIVE)
+    config_type: ClassVar[type[Config]] = LightGBMConfig
+
+    def fit(self, train: Samples, validation: Samples | None) -> None:
+        """Boost on ``train``; stop early on ``validation`` when it has rows."""
+        import lightgbm
+
+        self.check(train)
+        data, held_out = lightgbm.Dataset(train.features, label(train)), None
+        if validation is not None and len(validation):
+            held_out = data.create_valid(validation.features, label(validation))
+        multiclass = train.task == "three_class"
+        parameters = {
+            "objective": _OBJECTIVE[train.task],
+            **({"num_class": len(CLASSES[train.task])} if multiclass else {}),
+            **self._tree_parameters(len(train)),
+        }
+        self._boost(data, held_out, parameters)
+
+    def predict(self, rows: Samples) -> PredictionOutput:
+        """Score rows with the rounds up to the best one."""
+        raw = self._margin(rows)
+        if self._objective() == "binary":
+            return class_output(np.column_stack([1 - raw, raw]))
+        if self._objective() == "multiclass":
+            return class_output(raw)
+        return PredictionOutput(raw.astype(np.float32))
+
+    def _objective(self) -> str:
+        return str(self._booster.dump_model(num_iteration=1)["objective"]).split()[0]

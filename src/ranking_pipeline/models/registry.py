@@ -54,6 +54,13 @@ class Listing:
 
 
 _ROOM = "ranking_pipeline.models"
+
+
+def _sequence(*aliases: str) -> Listing:
+    """Listing of a network over windows of bars."""
+    return Listing(f"{_ROOM}.neural_sequence", "neural", "gpu", True, aliases)
+
+
 LISTINGS: dict[str, Listing] = {
     "lightgbm": Listing(
         f"{_ROOM}.lightgbm_family", "boosting", "cpu", False, ("lgbm", "lgb")
@@ -63,8 +70,31 @@ LISTINGS: dict[str, Listing] = {
         f"{_ROOM}.random_forest_family", "forest", "cpu", False, ("rf", "forest")
     ),
     "ridge": Listing(f"{_ROOM}.ridge_family", "linear", "cpu", False, ("linear",)),
-    "mlp": Listing(f"{_ROOM}.neural", "neural", "gpu", False, ("neuralnetwork", "nn")),
-    "lstm": Listing(f"{_ROOM}.neural", "neural", "gpu", True),
+    "lightgbm_rank": Listing(
+        f"{_ROOM}.lightgbm_rank_family",
+        "boosting",
+        "cpu",
+        False,
+        ("lambdarank", "lambdamart", "lgbmrank", "lgbmranker", "lightgbmranker"),
+    ),
+    "xgboost_rank": Listing(
+        f"{_ROOM}.xgboost_rank_family",
+        "boosting",
+        "cpu",
+        False,
+        ("xgbrank", "xgbranker", "xgboostranker"),
+    ),
+    "mlp": Listing(
+        f"{_ROOM}.neural_mlp", "neural", "gpu", False, ("neuralnetwork", "nn")
+    ),
+    "gru": _sequence(),
+    "lstm": _sequence(),
+    "alstm": _sequence("attentivelstm", "attentionlstm"),
+    "tcn": _sequence("temporalconvolution"),
+    "transformer": _sequence(),
+    "mixer": _sequence("tsmixer", "mlpmixer"),
+    "stock_transformer": _sequence(),
+    "cross_stock": _sequence("crossstockattention"),
 }
 _registered: dict[str, type[BaseModel]] = {}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -11,14 +12,13 @@ import numpy.typing as npt
 from pydantic import Field
 
 from ranking_pipeline.config import Config
-from ranking_pipeline.models.base import BaseModel, PredictionOutput
-from ranking_pipeline.models.boosting import BoostingConfig
+from ranking_pipeline.models.base import PredictionOutput
+from ranking_pipeline.models.boosting import BoostedTrees, BoostingConfig
 from ranking_pipeline.models.classes import (
     CLASSES,
     class_output,
     label,
     leaf_size,
-    loss_history,
     normalised,
 )
 from ranking_pipeline.models.registry import register
@@ -41,70 +41,26 @@ class XGBoostConfig(BoostingConfig):
     max_depth: int = Field(gt=0, description="depth of each tree")
 
 
-@register
-class XGBoostModel(BaseModel):
+class XGBoostTrees(BoostedTrees):
     """Boosted trees by XGBoost; NaN features go to the better side of a split."""
 
-    family: ClassVar[str] = "xgboost"
-    description: ClassVar[str] = "gradient boosting, depth-wise trees (XGBoost)"
     device: ClassVar[str] = "cpu"
-    tasks: ClassVar[frozenset[str]] = frozenset(_OBJECTIVE)
-    config_type: ClassVar[type[Config]] = XGBoostConfig
 
     _booster: xgboost.Booster
-
-    def fit(self, train: Samples, validation: Samples | None) -> None:
-        """Boost on ``train``; stop early on ``validation`` when it has rows."""
-        import xgboost
-
-        self.check(train)
-        config = self.config
-        data = xgboost.QuantileDMatrix(
-            train.features, label(train), max_bin=config.max_bins, nthread=1
-        )
-        held_out = []
-        callbacks = []
-        if validation is not None and len(validation):
-            held_out = [(self._matrix(validation, label(validation)), "validation")]
-            # save_best drops the rounds after the best one.
-            stop = xgboost.callback.EarlyStopping(
-                rounds=config.patience_rounds, save_best=True
-            )
-            callbacks.append(stop)
-        self._curve: dict[str, dict[str, list[float]]] = {}
-        self._booster = xgboost.train(
-            self._parameters(train),
-            data,
-            num_boost_round=config.n_rounds,
-            evals=held_out,
-            evals_result=self._curve,
-            verbose_eval=False,
-            callbacks=callbacks,
-        )
-        # The file holds what was learned on the train rows, not the validation loss.
-        self._booster.set_attr(best_score=None, best_iteration=None)
-
-    def predict(self, rows: Samples) -> PredictionOutput:
-        """Score rows with the rounds up to the best one."""
-        self._booster.set_param({"nthread": self.threads})
-        raw = self._booster.predict(self._matrix(rows))
-        if raw.ndim > 1:
-            return class_output(raw)
-        if self._objective() == _OBJECTIVE["binary"]:
-            return class_output(np.column_stack([1 - raw, raw]))
-        return PredictionOutput(raw.astype(np.float32))
 
     def save(self, folder: Path) -> None:
         """Write XGBoost's own binary JSON."""
         self._booster.save_model(folder / _FILE)
+        self._save_scale(folder)
 
     @classmethod
     def load(cls, folder: Path, config: Config, *, seed: int, threads: int) -> Self:
-        """Read what :meth:`save` wrote; the caller has checked the file's hash."""
+        """Read what :meth:`save` wrote; the caller has checked the files' hashes."""
         import xgboost
 
         model = cls(config, seed=seed, threads=threads)
         model._booster = xgboost.Booster(model_file=folder / _FILE)
+        model._load_scale(folder)
         return model
 
     def importance(self) -> npt.NDArray[np.float64]:
@@ -115,39 +71,44 @@ class XGBoostModel(BaseModel):
             total[int(name.removeprefix("f"))] = gain
         return normalised(total)
 
-    def contributions(self, rows: Samples) -> npt.NDArray[np.float32]:
-        """TreeSHAP values (Lundberg et al., 2020), shape (n, F)."""
-        shares = self._booster.predict(self._matrix(rows), pred_contribs=True)
-        per_class = shares.reshape(len(rows), -1, rows.features.shape[1] + 1)
-        total = per_class[:, -1] - (per_class[:, 0] if per_class.shape[1] > 1 else 0)
-        return np.asarray(total[:, :-1])
+    def _boost(
+        self,
+        data: xgboost.DMatrix,
+        held_out: xgboost.DMatrix | None,
+        parameters: dict[str, Any],
+        metric: Callable[..., tuple[str, float]] | None = None,
+    ) -> None:
+        """Boost on ``data``; stop early on ``held_out``, by ``metric`` if given.
 
-    def history(self) -> list[dict[str, float]]:
-        """Give the validation loss per round."""
-        return loss_history(getattr(self, "_curve", {}))
-
-    def _matrix(
-        self, rows: Samples, target: npt.NDArray[Any] | None = None
-    ) -> xgboost.DMatrix:
+        A metric of one's own is maximised, a loss of the library is minimised.
+        """
         import xgboost
 
-        return xgboost.DMatrix(rows.features, target, nthread=self.threads)
+        self._curve: dict[str, dict[str, list[float]]] = {}
+        # save_best drops the rounds after the best one.
+        stop = xgboost.callback.EarlyStopping(
+            rounds=self.config.patience_rounds,
+            maximize=metric is not None,
+            save_best=True,
+        )
+        self._booster = xgboost.train(
+            parameters,
+            data,
+            num_boost_round=self.config.n_rounds,
+            evals=[] if held_out is None else [(held_out, "validation")],
+            evals_result=self._curve,
+            custom_metric=metric,
+            verbose_eval=False,
+            callbacks=[] if held_out is None else [stop],
+        )
+        # The file holds what was learned on the train rows, not the validation metric.
+        self._booster.set_attr(best_score=None, best_iteration=None)
 
-    def _objective(self) -> str:
-        learner = json.loads(self._booster.save_config())["learner"]
-        return str(learner["objective"]["name"])
-
-    def _parameters(self, train: Samples) -> dict[str, Any]:
-        config, multiclass = self.config, train.task == "three_class"
-        # The Hessian of a row is 1 for squared error, below 1/4 for class losses.
-        weight = 1.0 if train.task == "regression" else 0.2
+    def _tree_parameters(self) -> dict[str, Any]:
+        config = self.config
         return {
-            "objective": _OBJECTIVE[train.task],
-            **({"num_class": len(CLASSES[train.task])} if multiclass else {}),
             "learning_rate": config.learning_rate,
             "max_depth": config.max_depth,
-            "min_child_weight": weight
-            * leaf_size(config.min_rows_per_leaf, len(train)),
             "subsample": config.row_share,
             "colsample_bytree": config.feature_share,
             "reg_lambda": config.l2,
@@ -158,4 +119,67 @@ class XGBoostModel(BaseModel):
             # The sums of a histogram depend on how many threads share it.
             "nthread": 1,
             "verbosity": 0,
+        }
+
+    def _margin(self, rows: Samples) -> npt.NDArray[Any]:
+        return np.asarray(self._predict(rows))
+
+    def _shares(self, rows: Samples) -> npt.NDArray[np.float32]:
+        return np.asarray(self._predict(rows, pred_contribs=True), dtype=np.float32)
+
+    def _predict(self, rows: Samples, **options: Any) -> Any:
+        import xgboost
+
+        self._booster.set_param({"nthread": self.threads})
+        matrix = xgboost.DMatrix(rows.features, nthread=self.threads)
+        return self._booster.predict(matrix, **options)
+
+
+@register
+class XGBoostModel(XGBoostTrees):
+    """XGBoost on the learning target, or on classes."""
+
+    family: ClassVar[str] = "xgboost"
+    description: ClassVar[str] = "gradient boosting, depth-wise trees (XGBoost)"
+    tasks: ClassVar[frozenset[str]] = frozenset(_OBJECTIVE)
+    config_type: ClassVar[type[Config]] = XGBoostConfig
+
+    def fit(self, train: Samples, validation: Samples | None) -> None:
+        """Boost on ``train``; stop early on ``validation`` when it has rows."""
+        import xgboost
+
+        self.check(train)
+        data = xgboost.QuantileDMatrix(
+            train.features, label(train), max_bin=self.config.max_bins, nthread=1
+        )
+        held_out = None
+        if validation is not None and len(validation):
+            held_out = xgboost.DMatrix(
+                validation.features, label(validation), nthread=self.threads
+            )
+        self._boost(data, held_out, self._parameters(train))
+
+    def predict(self, rows: Samples) -> PredictionOutput:
+        """Score rows with the rounds up to the best one."""
+        raw = self._margin(rows)
+        if raw.ndim > 1:
+            return class_output(raw)
+        if self._objective() == _OBJECTIVE["binary"]:
+            return class_output(np.column_stack([1 - raw, raw]))
+        return PredictionOutput(raw.astype(np.float32))
+
+    def _objective(self) -> str:
+        learner = json.loads(self._booster.save_config())["learner"]
+        return str(learner["objective"]["name"])
+
+    def _parameters(self, train: Samples) -> dict[str, Any]:
+        multiclass = train.task == "three_class"
+        # The Hessian of a row is 1 for squared error, below 1/4 for class losses.
+        weight = 1.0 if train.task == "regression" else 0.2
+        least = leaf_size(self.config.min_rows_per_leaf, len(train))
+        return {
+            "objective": _OBJECTIVE[train.task],
+            **({"num_class": len(CLASSES[train.task])} if multiclass else {}),
+            **self._tree_parameters(),
+            "min_child_weight": weight * least,
         }

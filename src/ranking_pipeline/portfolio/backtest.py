@@ -7,7 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from ranking_pipeline.evaluation.metrics import tails
+from ranking_pipeline.evaluation.metrics import (
+    descending_places,
+    tail_size,
+    tails,
+)
 
 Matrix = npt.NDArray[np.float64]
 BPS = 1e-4
@@ -60,6 +64,56 @@ def target_weights(
     weights: Matrix = signs / np.maximum(size, 1)[:, None]
     untargeted = (size == 0) | (np.isfinite(score).sum(axis=1) < min_symbols)
     weights[untargeted] = np.nan
+    return weights
+
+
+def banded_weights(
+    score: npt.NDArray[np.floating],
+    tail_share: float,
+    band_share: float,
+    *,
+    horizon_bars: int = 1,
+    min_symbols: int = 2,
+) -> Matrix:
+    """Weights like :func:`target_weights` that hold on to names near the tail.
+
+    A name that is held stays while its place is inside the wider band; only the places
+    that it leaves are filled, with the best names that are not held. Turnover falls, at
+    the price of a slightly weaker score in the book.
+
+    Parameters
+    ----------
+    score : ndarray, shape (T, S)
+    tail_share : float
+        Share of the symbols in each tail.
+    band_share : float
+        Share of the symbols, ``tail_share`` ... 0.5, within which a held name stays.
+        At ``tail_share`` the result is :func:`target_weights`.
+    horizon_bars : int
+        A book is renewed every so many bars: it holds on to its own names.
+    min_symbols : int
+
+    Returns
+    -------
+    ndarray of float64, shape (T, S); a row of NaN where there is no target.
+    """
+    if not tail_share <= band_share <= 0.5:
+        raise ValueError(f"band_share must be in [{tail_share}, 0.5], not {band_share}")
+    best, n = descending_places(score)
+    worst = np.where(np.isfinite(score), n[:, None] - 1 - best, score.shape[1])
+    size, band = tail_size(n, tail_share), tail_size(n, band_share)
+    weights = np.full(score.shape, np.nan)
+    held = np.zeros((horizon_bars, 2, score.shape[1]), dtype=np.bool_)
+    for bar in np.flatnonzero((n >= min_symbols) & (size > 0)):
+        book = held[bar % horizon_bars]
+        for leg, places in enumerate((best[bar], worst[bar])):
+            # held names inside the band come first, then the others by place
+            key = np.where(
+                book[leg] & (places < band[bar]), places - len(places), places
+            )
+            book[leg] = False
+            book[leg, np.argsort(key, kind="stable")[: size[bar]]] = True
+        weights[bar] = (book[0].astype(float) - book[1].astype(float)) / size[bar]
     return weights
 
 

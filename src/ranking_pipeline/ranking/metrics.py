@@ -1,11 +1,20 @@
-"""Rank metrics of cross-sections on the device: information coefficient and spread."""
+"""Information coefficients per bar, on the device of the scores.
+
+The formulas are those of ``evaluation/metrics.py``, which measures finished
+predictions on the host; here the scores are still on the device they come from.
+"""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
-from ranking_pipeline.learning.ranks import average_ranks
+from ranking_pipeline.ranking.ordering import CrossSectionOrder, order_of
+
+
+def measured(scores: Tensor, outcomes: Tensor, mask: Tensor) -> Tensor:
+    """Where the mask is set and both values are finite, (B, M)."""
+    return mask & torch.isfinite(scores) & torch.isfinite(outcomes)
 
 
 def rank_ic(
@@ -29,53 +38,51 @@ def rank_ic(
     -----
     Source: Spearman (1904).
     """
-    mask = mask & torch.isfinite(scores) & torch.isfinite(outcomes)
-    count = mask.sum(dim=1)
-    first, second = _centred_ranks(scores, mask), _centred_ranks(outcomes, mask)
-    length = (first.square().sum(dim=1) * second.square().sum(dim=1)).sqrt()
-    enough = (count >= min_symbols) & (length > 0)
-    return torch.where(enough, (first * second).sum(dim=1) / length, torch.nan)
+    mask = measured(scores, outcomes, mask)
+    return rank_ic_of(order_of(scores, mask), order_of(outcomes, mask), min_symbols)
 
 
-def tail_spread(
-    scores: Tensor, payoffs: Tensor, mask: Tensor, top_pct: float, bottom_pct: float
+def rank_ic_of(
+    scores: CrossSectionOrder, outcomes: CrossSectionOrder, min_symbols: int = 2
 ) -> Tensor:
-    """Mean payoff of the best-scored names minus that of the worst, per bar.
+    """:func:`rank_ic` of values that are in order already, under one mask."""
+    return _cosine(scores.centred, outcomes.centred, scores.count >= min_symbols)
 
-    A tail holds min(max(1, floor(n * share)), n // 2) names; equal scores at the cut
-    are taken in slot order.
+
+def pearson_ic(
+    scores: Tensor, outcomes: Tensor, mask: Tensor, min_symbols: int = 2
+) -> Tensor:
+    """Pearson correlation of each bar, in float64.
 
     Parameters
     ----------
-    scores, payoffs : Tensor, shape (B, M)
+    scores, outcomes : Tensor, shape (B, M)
     mask : Tensor of bool, shape (B, M)
-    top_pct, bottom_pct : float
+    min_symbols : int
 
     Returns
     -------
-    Tensor of float64, shape (B,), in the unit of ``payoffs``; NaN below two names.
+    Tensor of float64, shape (B,); NaN as in :func:`rank_ic`.
     """
-    mask = mask & torch.isfinite(scores) & torch.isfinite(payoffs)
-    count = mask.sum(dim=1)
-    places = torch.arange(scores.shape[1], device=scores.device)
-    means = []
-    for share, sign in ((top_pct, -1.0), (bottom_pct, 1.0)):
-        key = torch.where(mask, sign * scores, torch.inf)
-        order = key.sort(dim=1, stable=True).indices
-        size = tail_size(count, share)
-        used = places < size.unsqueeze(1)
-        payoff = torch.where(used, payoffs.gather(1, order).double(), 0.0)
-        means.append(payoff.sum(dim=1) / size)
-    return means[0] - means[1]
+    mask = measured(scores, outcomes, mask)
+    enough = mask.sum(dim=1) >= min_symbols
+    # The rounding of a mean must not give a bar of equal values a variance.
+    varied = _varies(scores, mask) & _varies(outcomes, mask)
+    return _cosine(_centred(scores, mask), _centred(outcomes, mask), enough & varied)
 
 
-def tail_size(count: Tensor, share: float) -> Tensor:
-    """Names in one tail of ``count`` names, never so many that two tails overlap."""
-    wanted = torch.floor(count.double() * share + 1e-9).long().clamp(min=1)
-    return torch.minimum(wanted, count // 2)
+def _cosine(first: Tensor, second: Tensor, wanted: Tensor) -> Tensor:
+    squares = first.square().sum(dim=1) * second.square().sum(dim=1)
+    value = ((first * second).sum(dim=1) / squares.sqrt()).clamp(-1.0, 1.0)
+    return torch.where(wanted & (squares > 0), value, torch.nan)
 
 
-def _centred_ranks(values: Tensor, mask: Tensor) -> Tensor:
-    ranks = torch.where(mask, average_ranks(values, mask), 0.0)
-    mean = ranks.sum(dim=1, keepdim=True) / mask.sum(dim=1, keepdim=True).clamp(min=1)
-    return torch.where(mask, ranks - mean, 0.0)
+def _centred(values: Tensor, mask: Tensor) -> Tensor:
+    known = torch.where(mask, values, 0.0).double()
+    mean = known.sum(dim=1, keepdim=True) / mask.sum(dim=1, keepdim=True).clamp(min=1)
+    return torch.where(mask, known - mean, 0.0)
+
+
+def _varies(values: Tensor, mask: Tensor) -> Tensor:
+    high = torch.where(mask, values, -torch.inf).amax(dim=1)
+    return high > torch.where(mask, values, torch.inf).amin(dim=1)

@@ -3,51 +3,227 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from statistics import NormalDist
+from pathlib import Path
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
+import torch
+from torch import Tensor
 
-from ranking_pipeline.learning.channels import CHANNELS, build_channels
-from ranking_pipeline.learning.windows import complete_windows
-from ranking_pipeline.ranking.ranker import Ranker, score_panel
+from ranking_pipeline.learning.channels import CHANNELS
+from ranking_pipeline.learning.device import resolve_device
+from ranking_pipeline.learning.layout import Layout
+from ranking_pipeline.learning.networks import Scorer, make_network
+from ranking_pipeline.learning.windows import window_transform
+from ranking_pipeline.ranking.live_bars import (
+    FAULTS,
+    MISSING,
+    BarArray,
+    stack_bars,
+    stale_symbols,
+    value_faults,
+)
+from ranking_pipeline.ranking.live_channels import live_channels
+from ranking_pipeline.ranking.ordering import host_order
+from ranking_pipeline.ranking.ranker import Ranker
+from ranking_pipeline.ranking.store import load_ranker
+from ranking_pipeline.ranking.universe import (
+    Exclusion,
+    TailRule,
+    UniverseRanking,
+    rank_symbols,
+)
 
-_LARGEST_SIGNAL = 3.0
+__all__ = ["CrossSectionalRankingPredictor", "UniverseRanking", "rank_universe"]
+
+Windows = Mapping[str, npt.NDArray[np.floating] | None]
 
 
-@dataclass(frozen=True)
-class UniverseRanking:
-    """The order of a universe at one moment.
+class CrossSectionalRankingPredictor:
+    """A ranker at work: its networks are built once and wait on their device.
 
-    Attributes
+    Parameters
     ----------
-    scores : dict
-        Symbol -> score in (0, 1); comparable within this ranking only.
-    rankings : list of str
-        Symbols from the highest score to the lowest; ties by name.
-    signals : dict
-        Symbol -> normal score of its rank, within +-3; they sum to zero.
-    long_symbols, short_symbols : list of str
-        The two tails, disjoint; best first, and worst first.
-    excluded : dict
-        Symbol -> why it is not ranked.
-    reason : str
-        Why there are no tails; empty where there are.
+    ranker : Ranker
+    device : str
+        ``cpu``, ``cuda`` or ``auto``.
+    top_pct, bottom_pct : float, optional
+        A tail holds min(max(1, floor(n * share)), n // 2) symbols; the shares that the
+        ranker was validated with by default.
+    min_universe : int
+        With fewer ranked symbols there are scores but no tails.
+
+    Raises
+    ------
+    UserError
+        When the device is not there, or a share or ``min_universe`` is out of range.
     """
 
-    scores: dict[str, float] = field(default_factory=dict)
-    rankings: list[str] = field(default_factory=list)
-    signals: dict[str, float] = field(default_factory=dict)
-    long_symbols: list[str] = field(default_factory=list)
-    short_symbols: list[str] = field(default_factory=list)
-    excluded: dict[str, str] = field(default_factory=dict)
-    reason: str = ""
+    def __init__(
+        self,
+        ranker: Ranker,
+        device: str = "cpu",
+        *,
+        top_pct: float | None = None,
+        bottom_pct: float | None = None,
+        min_universe: int = 5,
+    ) -> None:
+        spec = ranker.spec
+        self.ranker = ranker
+        self.device = resolve_device(device)
+        self.rule = TailRule(
+            spec.top_pct if top_pct is None else top_pct,
+            spec.bottom_pct if bottom_pct is None else bottom_pct,
+            min_universe,
+        )
+        self._transform = window_transform(spec.normalization)
+        self._networks = [self._network(state) for state in ranker.states]
+        self._layout = _one_bar(0, self.device)
+
+    @classmethod
+    def load(
+        cls,
+        folder: Path | str,
+        device: str = "cpu",
+        *,
+        top_pct: float | None = None,
+        bottom_pct: float | None = None,
+        min_universe: int = 5,
+    ) -> Self:
+        """Read a stored ranker, its checksum first.
+
+        Raises
+        ------
+        UserError
+            When a file is missing or is not the one that the meta file vouches for.
+        """
+        return cls(
+            load_ranker(Path(folder)),
+            device,
+            top_pct=top_pct,
+            bottom_pct=bottom_pct,
+            min_universe=min_universe,
+        )
+
+    @property
+    def bars_required(self) -> int:
+        """Bars R of each symbol: the window L and the history of its first bar."""
+        return self.ranker.spec.bars_required
+
+    def predict(
+        self,
+        windows: Windows,
+        *,
+        last_bars: Mapping[str, np.datetime64] | None = None,
+        as_of: np.datetime64 | None = None,
+    ) -> UniverseRanking:
+        """Score and rank symbols by their latest bars.
+
+        Parameters
+        ----------
+        windows : mapping
+            Symbol -> raw bars (open, high, low, close, volume), shape
+            (``bars_required``, 5), the decision bar last. Bars before the window itself
+            may be NaN (a young listing), the window's own may not.
+        last_bars, as_of : optional
+            Time of each symbol's last bar, and the one it must have: a symbol with
+            another, or with none, is stale.
+
+        Returns
+        -------
+        UniverseRanking
+            Empty for an empty universe. A symbol that cannot be ranked is excluded with
+            its reason and changes nothing for the others.
+
+        Raises
+        ------
+        UserError
+            When ``windows`` is no mapping or a symbol is no text.
+        """
+        expected = (self.bars_required, len(CHANNELS))
+        names, bars, exclusions = stack_bars(windows, expected)
+        faults = value_faults(bars)
+        if faults.any():
+            found = {names[k]: FAULTS[int(faults[k])] for k in np.flatnonzero(faults)}
+            names, bars = _without(found, names, bars)
+            exclusions |= found
+        if as_of is not None:
+            stale = stale_symbols(names, last_bars, as_of)
+            names, bars = _without(stale, names, bars)
+            exclusions |= stale
+        channels = self._channels(bars)
+        complete = np.isfinite(channels).all(axis=(0, 1))
+        if not complete.all():
+            exclusions |= {names[k]: MISSING for k in np.flatnonzero(~complete)}
+            names = [names[k] for k in np.flatnonzero(complete)]
+            channels = channels[:, :, complete]
+        # (C, L, N) -> (N, L, C)
+        on_host = torch.from_numpy(np.ascontiguousarray(channels.transpose(2, 1, 0)))
+        return self.ranked(names, on_host.to(self.device), exclusions)
+
+    def ranked(
+        self, names: list[str], channels: Tensor, exclusions: Mapping[str, Exclusion]
+    ) -> UniverseRanking:
+        """Rank symbols whose channels are at hand.
+
+        Parameters
+        ----------
+        names : list of str, length N
+            Sorted.
+        channels : Tensor of float32, shape (N, L, 5), contiguous, on the device
+            Without a gap.
+        exclusions : mapping
+            Symbols that are left out already, and why.
+        """
+        ordered = dict(sorted(exclusions.items())) if exclusions else {}
+        scores = self.score(channels)
+        return rank_symbols(names, scores, ordered, self.rule)
+
+    @torch.inference_mode()
+    def score(self, channels: Tensor) -> npt.NDArray[np.float32]:
+        """Score symbols against each other.
+
+        Parameters
+        ----------
+        channels : Tensor of float32, shape (N, L, 5), contiguous, on the device
+
+        Returns
+        -------
+        ndarray of float32, shape (N,)
+            Mean over seeds of rank / (n + 1), in (0, 1), as in training; NaN where a
+            network's score is not finite.
+        """
+        n = len(channels)
+        if n == 0:
+            return np.empty(0, dtype=np.float32)
+        if len(self._layout.slots) != n:
+            self._layout = _one_bar(n, self.device)
+        windows = channels if self._transform is None else self._transform(channels)
+        each = [network(windows, self._layout).float() for network in self._networks]
+        # The one read of the prediction.
+        raw: npt.NDArray[np.float32] = torch.stack(each).cpu().numpy()  # (K, N)
+        return averaged_shares(raw)
+
+    def channels_of(self, bars: BarArray, length: int) -> npt.NDArray[np.float32]:
+        """Channels (5, length, S) of the newest bars of (5, R, S), as in training."""
+        spec = self.ranker.spec
+        return live_channels(bars, spec.normalization, length, self.ranker.scale)
+
+    def _channels(self, bars: BarArray) -> npt.NDArray[np.float32]:
+        return self.channels_of(bars, self.ranker.spec.sequence_length)
+
+    def _network(self, state: Mapping[str, Tensor]) -> Scorer:
+        spec = self.ranker.spec
+        shape = (spec.sequence_length, len(CHANNELS))
+        network = make_network(spec.network, shape, seed=0)
+        network.load_state_dict(dict(state))
+        return network.to(self.device).eval().requires_grad_(requires_grad=False)
 
 
 def rank_universe(
     ranker: Ranker,
-    windows: Mapping[str, npt.NDArray[np.floating] | None],
+    windows: Windows,
     *,
     top_pct: float = 0.1,
     bottom_pct: float = 0.1,
@@ -56,95 +232,46 @@ def rank_universe(
     as_of: np.datetime64 | None = None,
     device: str = "cpu",
 ) -> UniverseRanking:
-    """Score and rank symbols by their latest bars.
-
-    Parameters
-    ----------
-    ranker : Ranker
-    windows : mapping
-        Symbol -> raw bars, shape (``ranker.spec.bars_required``, 5), the decision bar
-        last. Bars before the window itself may be NaN (a young listing), the window's
-        own may not.
-    top_pct, bottom_pct : float
-        A tail holds min(max(1, floor(n * share)), n // 2) symbols.
-    min_universe : int
-        With fewer ranked symbols there are scores but no tails.
-    last_bars, as_of : optional
-        Timestamp of each symbol's last bar, and the one it must have: older is stale.
-    device : str
-
-    Returns
-    -------
-    UniverseRanking
-        Empty for an empty universe. A symbol that cannot be ranked is excluded with its
-        reason and changes nothing for the others.
-    """
-    excluded, usable = {}, {}
-    for symbol in sorted(windows):
-        fault = _fault(ranker, windows[symbol])
-        if not fault and as_of is not None:
-            fault = _stale((last_bars or {}).get(symbol), as_of)
-        if fault:
-            excluded[symbol] = fault
-        else:
-            usable[symbol] = np.asarray(windows[symbol], dtype=np.float32)
-    if not usable:
-        return UniverseRanking(excluded=excluded, reason="no symbol can be ranked")
-    panel = np.stack(list(usable.values()))  # (S, bars_required, 5)
-    last = score_panel(ranker, panel, _last_bar(panel), device)[-1]
-    scores = dict(zip(usable, last.tolist(), strict=True))
-    order = sorted(scores, key=lambda symbol: (-scores[symbol], symbol))
-    tails = _tails(order, top_pct, bottom_pct, min_universe)
-    return UniverseRanking(
-        scores, order, _signals(order, scores), tails[0], tails[1], excluded, tails[2]
+    """Rank a universe once; see :class:`CrossSectionalRankingPredictor`."""
+    predictor = CrossSectionalRankingPredictor(
+        ranker,
+        device,
+        top_pct=top_pct,
+        bottom_pct=bottom_pct,
+        min_universe=min_universe,
     )
+    return predictor.predict(windows, last_bars=last_bars, as_of=as_of)
 
 
-def _fault(ranker: Ranker, bars: npt.NDArray[np.floating] | None) -> str:
-    expected = (ranker.spec.bars_required, len(CHANNELS))
-    if bars is None:
-        return "no bars"
-    if np.shape(bars) != expected:
-        return f"bars have shape {np.shape(bars)}, not {expected}"
-    channels = build_channels(np.asarray(bars)[None], ranker.spec.normalization)
-    if not complete_windows(channels, ranker.spec.sequence_length)[-1, 0]:
-        return "a bar of the window, or the history it needs, is missing"
-    return ""
+def averaged_shares(raw: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Mean over networks of rank / (n + 1), (N,), from their scores (K, N).
 
-
-def _stale(last_bar: np.datetime64 | None, as_of: np.datetime64) -> str:
-    if last_bar is None:
-        return "time of the last bar is not known"
-    return "" if last_bar == as_of else f"last bar is {last_bar}, not {as_of}"
-
-
-def _last_bar(panel: npt.NDArray[np.float32]) -> npt.NDArray[np.bool_]:
-    cells = np.zeros((panel.shape[1], panel.shape[0]), dtype=np.bool_)
-    cells[-1] = True
-    return cells
-
-
-def _tails(
-    order: list[str], top_pct: float, bottom_pct: float, min_universe: int
-) -> tuple[list[str], list[str], str]:
-    n = len(order)
-    if n < max(2, min_universe):
-        return [], [], f"{n} ranked symbols, fewer than {max(2, min_universe)}"
-    top, bottom = (
-        min(max(1, int(n * share + 1e-9)), n // 2) for share in (top_pct, bottom_pct)
-    )
-    return order[:top], order[::-1][:bottom], ""
-
-
-def _signals(order: list[str], scores: Mapping[str, float]) -> dict[str, float]:
-    """Take normal scores of the places, clipped; equal scores share their mean.
-
-    Averaging the normal scores, not the places, keeps the sum at zero.
+    Average ranks for ties. NaN where a network's score is not finite; such a symbol is
+    not ranked against.
     """
-    n = len(order)
-    normal = [NormalDist().inv_cdf(1 - (place + 0.5) / n) for place in range(n)]
-    clipped = np.clip(normal, -_LARGEST_SIGNAL, _LARGEST_SIGNAL)
-    values = np.array([scores[symbol] for symbol in order])
-    _, group = np.unique(values, return_inverse=True)
-    shared = np.bincount(group, weights=clipped) / np.bincount(group)
-    return dict(zip(order, shared[group].tolist(), strict=True))
+    finite = np.isfinite(raw).all(axis=0)
+    n = int(finite.sum())
+    keys = np.where(finite, -raw, np.inf)
+    _, centred = host_order(keys, np.full(len(raw), n))
+    share = (centred + (n + 1)) / 2 / (n + 1)
+    total = share[0]
+    for other in share[1:]:
+        total = total + other
+    mean: npt.NDArray[np.float32] = (total / len(share)).astype(np.float32)
+    mean[~finite] = np.nan
+    return mean
+
+
+def _without(
+    dropped: Mapping[str, Exclusion], names: list[str], bars: BarArray
+) -> tuple[list[str], BarArray]:
+    if not dropped:
+        return names, bars
+    kept = [place for place, name in enumerate(names) if name not in dropped]
+    return [names[place] for place in kept], bars[:, :, kept]
+
+
+def _one_bar(n: int, device: torch.device) -> Layout:
+    """Layout of a single bar with ``n`` names and no empty slot."""
+    mask = torch.ones((1, n), dtype=torch.bool, device=device)
+    return Layout(torch.arange(n, device=device), mask, np.array([n], dtype=np.int64))

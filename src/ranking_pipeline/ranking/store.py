@@ -16,8 +16,6 @@ from torch import Tensor
 
 from ranking_pipeline.errors import UserError
 from ranking_pipeline.learning.channels import CHANNELS, ChannelScale
-from ranking_pipeline.learning.loop import LoopConfig
-from ranking_pipeline.learning.networks import NetworkSpec
 from ranking_pipeline.ranking.ranker import Ranker, RankerSpec
 from ranking_pipeline.storage import atomic_write, write_json
 
@@ -98,11 +96,11 @@ def from_tensors(
     weights: Mapping[str, Tensor | npt.NDArray[Any]], meta: Mapping[str, Any]
 ) -> Ranker:
     """Rebuild the ranker behind :func:`to_tensors` and :func:`model_meta`."""
-    spec, scale = _spec(meta["spec"]), meta["channel_scale"]
+    spec, scale = RankerSpec.from_dict(meta["spec"]), meta["channel_scale"]
     metrics = meta["cross_sectional_ranking"]["training_metrics"]
     return Ranker(
         spec=spec,
-        scale=None if scale is None else _scale(scale),
+        scale=None if scale is None else ChannelScale.from_dict(scale),
         states=tuple(_state(weights, place) for place in range(len(spec.seeds))),
         metrics={k: math.nan if v is None else v for k, v in metrics.items()},
     )
@@ -185,16 +183,3 @@ def _state(
         for name, value in weights.items()
         if name.startswith(prefix)
     }
-
-
-def _spec(stored: Mapping[str, Any]) -> RankerSpec:
-    values = dict(stored) | {
-        "network": NetworkSpec(**stored["network"]),
-        "loop": LoopConfig(**stored["loop"]),
-        "seeds": tuple(stored["seeds"]),
-    }
-    return RankerSpec(**values)
-
-
-def _scale(stored: Mapping[str, list[float]]) -> ChannelScale:
-    return ChannelScale(tuple(stored["mean"]), tuple(stored["deviation"]))

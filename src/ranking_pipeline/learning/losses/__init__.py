@@ -3,43 +3,59 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Mapping
 from typing import Any
 
-from torch import nn
-
 from ranking_pipeline.errors import UserError
+from ranking_pipeline.learning.losses.approx_ndcg import ApproxNDCG
+from ranking_pipeline.learning.losses.base import CrossSectionLoss
 from ranking_pipeline.learning.losses.correlation import InformationCoefficient
+from ranking_pipeline.learning.losses.lambdarank import LambdaRank
+from ranking_pipeline.learning.losses.listmle import ListMLE
 from ranking_pipeline.learning.losses.listwise import ListwiseSoftmax
+from ranking_pipeline.learning.losses.mixture import Mixture
+from ranking_pipeline.learning.losses.neural_ndcg import NeuralNDCG
 from ranking_pipeline.learning.losses.pairwise import PairwiseHinge, PairwiseLogistic
 from ranking_pipeline.learning.losses.pointwise import (
     CrossEntropy,
     Huber,
     SquaredError,
 )
+from ranking_pipeline.learning.losses.spearman import SoftSpearman
+from ranking_pipeline.learning.losses.user_function import UserFunction
 
-_LOSSES: dict[str, type[nn.Module]] = {
+_LOSSES: dict[str, type[CrossSectionLoss]] = {
     "pairwise": PairwiseLogistic,
     "pairwise_hinge": PairwiseHinge,
     "listwise": ListwiseSoftmax,
+    "listmle": ListMLE,
     "pointwise": SquaredError,
     "huber": Huber,
     "ic": InformationCoefficient,
+    "spearman": SoftSpearman,
+    "lambdarank": LambdaRank,
+    "approx_ndcg": ApproxNDCG,
+    "neural_ndcg": NeuralNDCG,
     "cross_entropy": CrossEntropy,
 }
+_MIXTURE = "mixture"
 _ALIASES = {
     "pairwise_logistic": "pairwise",
     "listwise_softmax": "listwise",
+    "listnet": "listwise",
     "mse": "pointwise",
 }
 
 
 def loss_names() -> list[str]:
     """List the canonical names that :func:`make_loss` knows."""
-    return sorted(_LOSSES)
+    return sorted([*_LOSSES, _MIXTURE])
 
 
 def canonical_loss(name: str) -> str:
     """Give the canonical form of a loss name or alias.
+
+    The import path ``package.module:function`` of a user's loss is its own name.
 
     Raises
     ------
@@ -47,20 +63,31 @@ def canonical_loss(name: str) -> str:
         When the name is unknown.
     """
     known = _ALIASES.get(name, name)
-    if known not in _LOSSES:
+    if known not in loss_names() and ":" not in known:
         raise UserError(
             f"loss.type is {name!r}; use one of "
-            f"{', '.join(sorted([*_LOSSES, *_ALIASES]))}."
+            f"{', '.join(sorted([*loss_names(), *_ALIASES]))}, or "
+            "package.module:function of your own."
         )
     return known
 
 
 def loss_parameters(name: str) -> list[str]:
-    """Names of the parameters that a loss takes."""
-    return list(inspect.signature(_LOSSES[canonical_loss(name)]).parameters)
+    """Names of the parameters that a loss takes.
+
+    A mixture takes ``terms``, and what any loss takes: each term gets its own.
+    """
+    known = canonical_loss(name)
+    if ":" in known:
+        return []
+    if known == _MIXTURE:
+        return ["terms", *dict.fromkeys(p for n in _LOSSES for p in loss_parameters(n))]
+    taken = inspect.signature(_LOSSES[known]).parameters.values()
+    # A loss without parameters inherits (*args, **kwargs) from torch's modules.
+    return [p.name for p in taken if p.kind is p.POSITIONAL_OR_KEYWORD]
 
 
-def make_loss(name: str, **parameters: Any) -> nn.Module:
+def make_loss(name: str, **parameters: Any) -> CrossSectionLoss:
     """Build a loss by name.
 
     Every loss takes scores (B, M) [(B, M, K) for ``cross_entropy``], targets (B, M) and
@@ -68,6 +95,13 @@ def make_loss(name: str, **parameters: Any) -> nn.Module:
     day, then over the days that carry information. Padded slots may hold anything, NaN
     included; they change nothing and their gradient is exactly zero. Without a counted
     day the loss is 0 and still has a graph.
+
+    Parameters
+    ----------
+    name : str
+        One of :func:`loss_names`, an alias, or ``package.module:function``.
+    **parameters
+        Of that loss, see :func:`loss_parameters`; None stands for its own default.
 
     Raises
     ------
@@ -81,4 +115,27 @@ def make_loss(name: str, **parameters: Any) -> nn.Module:
             f"loss {name!r} does not take {', '.join(unknown)}; "
             f"it takes {', '.join(known) or 'no parameter'}."
         )
-    return _LOSSES[canonical_loss(name)](**parameters)
+    given = {key: value for key, value in parameters.items() if value is not None}
+    canonical = canonical_loss(name)
+    if ":" in canonical:
+        return UserFunction(canonical)
+    if canonical == _MIXTURE:
+        return _make_mixture(**given)
+    return _LOSSES[canonical](**given)
+
+
+def _make_mixture(
+    terms: Mapping[str, float] | None = None, **shared: Any
+) -> CrossSectionLoss:
+    if not isinstance(terms, Mapping) or not terms:
+        raise UserError(
+            f"loss.terms is {terms!r}; a mixture needs losses and their weights, such "
+            "as {pairwise: 1.0, ic: 0.5}."
+        )
+    losses = {}
+    for name, weight in terms.items():
+        if canonical_loss(name) in {_MIXTURE, "cross_entropy"}:
+            raise UserError(f"loss.terms names {name!r}, which cannot be mixed.")
+        taken = set(loss_parameters(name)) & set(shared)
+        losses[name] = (weight, make_loss(name, **{key: shared[key] for key in taken}))
+    return Mixture(losses)

@@ -1,42 +1,13 @@
-"""What all losses share: masking before any arithmetic, and the mean over days."""
+"""What several losses share: slots in the order of the targets, means, unit rows."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
 
 import torch
 from torch import Tensor
 
-Loss = Callable[[Tensor, Tensor, Tensor], Tensor]
-
-
-def masked(
-    scores: Tensor, targets: Tensor, mask: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Replace the padded slots by zeros, so that nothing stored there can spread.
-
-    Half-precision scores are widened: in bfloat16 whole cross-sections would tie. The
-    gradient of a padded slot is exactly zero, even where it holds NaN.
-
-    Parameters
-    ----------
-    scores : Tensor, shape (B, M) or (B, M, K)
-    targets : Tensor, shape (B, M)
-    mask : Tensor of bool, shape (B, M)
-
-    Returns
-    -------
-    scores, targets, mask
-        The mask without the slots whose target is not finite.
-    """
-    known = mask & torch.isfinite(targets)
-    wide = scores if scores.dtype == torch.float64 else scores.float()
-    inside = known if scores.dim() == targets.dim() else known.unsqueeze(-1)
-    return (
-        torch.where(inside, wide, 0.0),
-        torch.where(known, targets, 0.0).to(wide.dtype),
-        known,
-    )
+from ranking_pipeline.errors import UserError
 
 
 def varies(values: Tensor, mask: Tensor) -> Tensor:
@@ -46,15 +17,93 @@ def varies(values: Tensor, mask: Tensor) -> Tensor:
     return highest > lowest
 
 
-def row_mean(values: Tensor, mask: Tensor) -> Tensor:
-    """Mean of each row over its mask, shape (B,); 0 where the mask is empty."""
-    return torch.where(mask, values, 0.0).sum(dim=1) / mask.sum(dim=1).clamp(min=1)
+def mean_weights(mask: Tensor, dtype: torch.dtype) -> Tensor:
+    """Weights (B, M) whose product with values sums to their mean over the mask."""
+    return mask.to(dtype) / mask.sum(dim=1, keepdim=True).clamp(min=1)
 
 
-def mean_over_days(per_day: Tensor, counted: Tensor) -> Tensor:
-    """Mean of ``per_day`` (B,) over the days that carry information; 0 when none does.
+def summed_differences(levels: Tensor, count: Tensor) -> Tensor:
+    """Sum of level_i - level_j over places i < j, float64, shape (B,).
 
-    Days weigh the same whatever their number of names, or big days would rule.
+    Parameters
+    ----------
+    levels : Tensor, shape (B, M)
+        Meant in the first ``count`` (B, 1) places.
     """
-    kept = torch.where(counted, per_day, 0.0)
-    return kept.sum() / counted.sum().clamp(min=1)
+    places = torch.arange(levels.shape[1], device=levels.device)
+    # A name is the first of a pair with those behind it, the second with the others.
+    signs = torch.where(places < count, count - 1 - 2 * places, 0)
+    return (levels.double() * signs).sum(dim=1)
+
+
+def checked_shares(top_pct: float, bottom_pct: float) -> tuple[float, float]:
+    """Refuse shares of the names that are no tails."""
+    for key, share in (("top_pct", top_pct), ("bottom_pct", bottom_pct)):
+        if not 0 < share <= 0.5:
+            raise UserError(f"loss.{key} is {share}; use a share in (0, 0.5].")
+    return top_pct, bottom_pct
+
+
+def checked_temperature(temperature: float) -> float:
+    """Refuse a temperature that is not a number above 0."""
+    if not 0 < temperature < math.inf:
+        raise UserError(f"loss.temperature is {temperature}; use a number above 0.")
+    return float(temperature)
+
+
+def tail_sizes(count: Tensor, share: float) -> Tensor:
+    """Names in a tail, floor(n * share), shape (B,)."""
+    return torch.floor(count.double() * share + 1e-9).long()
+
+
+def tail_places(width: int, share: float) -> int:
+    """Places that a tail of at most ``width`` names needs, at least one."""
+    return max(1, int(width * share + 1e-9))
+
+
+def sorted_slots(targets: Tensor, mask: Tensor, descending: bool = True) -> Tensor:
+    """Slots (B, M) in the order of the targets, ties in slot order, unused ones last."""
+    sign = -1.0 if descending else 1.0
+    key = torch.where(mask, sign * targets, torch.inf)
+    return key.sort(dim=1, stable=True).indices
+
+
+def as_slots(order: Tensor, used: Tensor, width: int, spare: int) -> Tensor:
+    """Keep the first ``used`` (B,) places of ``order`` (B, K), ``spare`` in the rest.
+
+    Returns
+    -------
+    Tensor of int16 or int32, shape (B, K)
+        Small integers: there is one per cell of a block.
+    """
+    places = torch.arange(order.shape[1], device=order.device)
+    kept = torch.where(places < used[:, None], order, spare)
+    return kept.to(torch.int16 if width + 2 < 1 << 15 else torch.int32)
+
+
+def unit_rows(values: Tensor, weights: Tensor) -> Tensor:
+    """Centre each row over its names and scale it to length one; zeros stay zero.
+
+    Parameters
+    ----------
+    values : Tensor, shape (B, M)
+        0 outside the mask.
+    weights : Tensor, shape (B, M)
+        Of :func:`mean_weights`.
+
+    Returns
+    -------
+    Tensor, shape (B, M); 0 outside the mask, and in rows that do not vary.
+    """
+    inside = weights > 0
+    highest = values.detach().masked_fill(~inside, -torch.inf).amax(dim=1, keepdim=True)
+    # Below the highest value, equal values are exactly 0 and so is their mean.
+    lower = (values - highest.nan_to_num(neginf=0.0)) * inside
+    mean = (lower * weights).sum(dim=1, keepdim=True)
+    centred = (lower - mean) * inside
+    # Scaling by the largest value first keeps the squares inside the float range.
+    tiny = torch.finfo(values.dtype).tiny
+    largest = centred.detach().abs().amax(dim=1, keepdim=True).clamp(min=tiny)
+    scaled = centred / largest
+    length = scaled.square().sum(dim=1, keepdim=True).clamp(min=tiny).sqrt()
+    return scaled / length

@@ -2,38 +2,34 @@
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from ranking_pipeline.learning.losses.common import (
-    masked,
-    mean_over_days,
-    row_mean,
-    varies,
-)
+from ranking_pipeline.learning.losses.base import CrossSectionLoss, Tables
+from ranking_pipeline.learning.losses.common import mean_weights, unit_rows, varies
 
 
-class InformationCoefficient(nn.Module):
+class InformationCoefficient(CrossSectionLoss):
     """1 - Pearson correlation of each day, averaged over days.
 
     On rank targets this is the differentiable half of the Spearman correlation. A day
-    on which scores or targets are all equal has no correlation and is not counted.
+    on which scores or targets are all equal has no correlation and is not counted. The
+    loss is free of the scale of the scores, so its gradient falls as they grow, and it
+    is flat where scores are exactly minus a multiple of the targets.
+
+    Source: Pearson (1895), product-moment correlation.
     """
 
-    def forward(self, scores: Tensor, targets: Tensor, mask: Tensor) -> Tensor:
-        """Loss of scores (B, M) against targets (B, M) where ``mask`` (B, M) is set."""
-        scores, targets, mask = masked(scores, targets, mask)
-        counted = varies(scores.detach(), mask) & varies(targets, mask)
-        product = (_unit(scores, mask) * _unit(targets, mask)).sum(dim=1)
-        return mean_over_days(1 - product, counted)
+    def tables(self, targets: Tensor, mask: Tensor) -> Tables:
+        """Targets of each day, centred and of length one, and whether they vary."""
+        weights = mean_weights(mask, targets.dtype)
+        return {
+            "weights": weights,
+            "unit": unit_rows(targets, weights),
+            "varies": varies(targets, mask),
+        }
 
-
-def _unit(values: Tensor, mask: Tensor) -> Tensor:
-    """Centre each row over its mask and scale it to length one; zeros stay zero."""
-    centred = torch.where(mask, values - row_mean(values, mask).unsqueeze(1), 0.0)
-    # Scaling by the largest value first keeps the squares inside the float range.
-    tiny = torch.finfo(values.dtype).tiny
-    largest = centred.detach().abs().amax(dim=1, keepdim=True).clamp(min=tiny)
-    scaled = centred / largest
-    length = scaled.square().sum(dim=1, keepdim=True).clamp(min=tiny).sqrt()
-    return scaled / length
+    def per_day(self, scores: Tensor, tables: Tables) -> tuple[Tensor, Tensor]:
+        """1 - correlation of each day."""
+        own = unit_rows(scores, tables["weights"])
+        value = 1 - (own * tables["unit"]).sum(dim=1)
+        return value, tables["varies"] & own.detach().any(dim=1)

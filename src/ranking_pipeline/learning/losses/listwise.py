@@ -3,46 +3,62 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from ranking_pipeline.errors import UserError
-from ranking_pipeline.learning.losses.common import masked, mean_over_days, varies
+from ranking_pipeline.learning.losses.base import CrossSectionLoss, Tables
+from ranking_pipeline.learning.losses.common import checked_temperature, varies
 from ranking_pipeline.learning.ranks import normal_scores
 
 
-class ListwiseSoftmax(nn.Module):
-    """Cross-entropy of softmax(scores) against softmax(normal scores of targets / T).
+class ListwiseSoftmax(CrossSectionLoss):
+    """T² times the divergence of softmax(scores / T) from softmax(z / T).
 
-    Targets are first turned into normal scores: on percentiles in [0, 1] a temperature
-    of one would make the distribution almost uniform.
-
-    Source: Cao et al. (2007), ListNet, top-one probabilities.
+    z are the normal scores of the targets' ranks: on percentiles in [0, 1] the
+    distribution would be almost uniform. The divergence is Kullback and Leibler's, the
+    cross-entropy less its lowest value; it is 0 where scores are z plus a constant.
 
     Parameters
     ----------
     temperature : float
-        T; smaller puts more weight on the best names.
+        T. At 1 this is ListNet's loss, whose pull on a name grows like exp(z): the best
+        tenth of the names hold 39% of the weight and the worst tenth 0.2%. As T grows,
+        the loss tends to half the squared error between centred scores and z.
+
+    Notes
+    -----
+    Where targets are nearly noise, scores are small and the gradient is in effect
+    exp(z / T) less its mean. Its squared correlation with z, T^-2 / (exp(T^-2) - 1), is
+    the share of the days' information on the order that is used: 0.58 at T = 1, 0.88
+    at 2, 0.95 at 3, 0.98 at 5. Hence the default of 3, which still leans to the best.
+
+    Source: Cao et al. (2007), ListNet, top-one probabilities; Hinton, Vinyals and Dean
+    (2015), a temperature on both sides and the factor T².
     """
 
-    def __init__(self, temperature: float = 1.0) -> None:
+    def __init__(self, temperature: float = 3.0) -> None:
         super().__init__()
-        if temperature <= 0:
-            raise UserError(f"loss.temperature is {temperature}; use a number above 0.")
-        self.temperature = temperature
+        self.temperature = checked_temperature(temperature)
 
-    def forward(self, scores: Tensor, targets: Tensor, mask: Tensor) -> Tensor:
-        """Loss of scores (B, M) against targets (B, M) where ``mask`` (B, M) is set."""
-        scores, targets, mask = masked(scores, targets, mask)
-        weights = self.target_weights(targets, mask)
-        # A large finite number: with -inf an empty day would be NaN in the gradient.
-        floor = torch.finfo(scores.dtype).min / 4
-        log_share = torch.where(mask, scores, floor).log_softmax(dim=1)
-        per_day = -torch.where(mask, weights * log_share, 0.0).sum(dim=1)
-        return mean_over_days(per_day, varies(targets, mask))
+    def tables(self, targets: Tensor, mask: Tensor) -> Tables:
+        """Target shares (B, M), the logarithm of their norm, and whether they differ.
 
-    def target_weights(self, targets: Tensor, mask: Tensor) -> Tensor:
-        """Distribution over the names of each day, shape (B, M); 0 outside the mask."""
+        ``log_share`` is a large negative number outside the mask: with -inf an empty
+        day would be NaN in the gradient.
+        """
+        floor = torch.finfo(targets.dtype).min / 4
         logits = normal_scores(targets, mask).to(targets.dtype) / self.temperature
-        floor = torch.finfo(logits.dtype).min / 4
-        weights = torch.where(mask, logits, floor).softmax(dim=1)
-        return torch.where(mask, weights, 0.0)
+        log_share = torch.where(mask, logits, floor).log_softmax(dim=1)
+        return {
+            "log_share": torch.where(mask, log_share, floor),
+            "logits": logits,
+            "counted": varies(targets, mask),
+        }
+
+    def per_day(self, scores: Tensor, tables: Tables) -> tuple[Tensor, Tensor]:
+        """Divergence of each day, times T²."""
+        # With e = (score - z) / T and the target's shares q: log E_q exp(e) - E_q e.
+        log_share = tables["log_share"]
+        excess = scores / self.temperature - tables["logits"]
+        mean = (log_share.exp() * excess).sum(dim=1)
+        value = (excess + log_share).logsumexp(dim=1) - mean
+        return self.temperature**2 * value, tables["counted"]

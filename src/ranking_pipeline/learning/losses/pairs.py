@@ -1,170 +1,217 @@
-"""Pairs: the winners and losers of each day, and a penalty summed over all of them."""
+"""Pairs: which winners meet which losers, and a penalty summed over all of them."""
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
-# Pairs held at once by the exact sum; keeps its memory flat as the universe grows.
-_PAIRS_PER_CHUNK = 1 << 22
+from ranking_pipeline.learning.losses.common import (
+    as_slots,
+    sorted_slots,
+    tail_places,
+    tail_sizes,
+)
+
+# Pairs of one batch that are taken in one chunk: fewest calls.
+_PAIRS_AT_ONCE = 1 << 20
+# Pairs of a chunk where there are more: what a cache holds. Memory stays flat.
+_PAIRS_PER_CHUNK = 1 << 18
+
+# Score differences e = loser - winner + margin -> (penalty, its derivative).
+Penalty = Callable[[Tensor], tuple[Tensor, Tensor]]
+# Places (winners, losers) -> weights (B, k, j) of the pairs they span.
+Weigh = Callable[[slice, slice], Tensor]
 
 
-class Penalty(Protocol):
-    """A penalty of score differences d = winner - loser, with its derivative."""
-
-    def __call__(self, difference: Tensor) -> tuple[Tensor, Tensor]:
-        """Return (penalty, its derivative), both shaped like ``difference``."""
-
-
-class Pairs(NamedTuple):
-    """The names of the two tails of each day.
+class PairTables(NamedTuple):
+    """The names of the two sides of each day's pairs; targets alone decide them.
 
     Attributes
     ----------
-    winners, losers : Tensor, shapes (B, K), (B, J)
-        Scores; 0 in unused places.
-    winner_targets, loser_targets : Tensor, same shapes
-        -inf and +inf in unused places, so that an unused place never forms a pair.
+    winners, losers : Tensor of int16 or int32, shapes (B, K), (B, J)
+        Slots in 0 ... M - 1. Unused places hold M and M + 1, where
+        :func:`padded_scores` puts +inf and -inf: such a pair adds an exact 0.
+    n_winners, n_losers : Tensor of int64, shape (B,)
+        Places in use; they come first.
     """
 
     winners: Tensor
     losers: Tensor
-    winner_targets: Tensor
-    loser_targets: Tensor
-
-    @property
-    def most(self) -> int:
-        """The largest number of pairs that a day can have, K * J."""
-        return self.winners.shape[1] * self.losers.shape[1]
+    n_winners: Tensor
+    n_losers: Tensor
 
 
-def tail_sizes(count: Tensor, share: float) -> Tensor:
-    """Names in a tail, floor(n * share), shape (B,)."""
-    return torch.floor(count.double() * share + 1e-9).long()
-
-
-def tails(
-    scores: Tensor, targets: Tensor, mask: Tensor, top: float, bottom: float
-) -> tuple[Pairs, Tensor]:
+def tail_pairs(targets: Tensor, mask: Tensor, top: float, bottom: float) -> PairTables:
     """Pick the names with the highest and the lowest targets of each day.
 
-    The cut is by count; equal targets at the cut are taken in slot order.
+    The cut is by count; equal targets at the cut are taken in slot order. Where one
+    target value reaches from one tail into the other, equal targets would meet: then
+    the names with that value leave one of the tails, the one that keeps more pairs.
 
     Parameters
     ----------
-    scores, targets : Tensor, shape (B, M)
-        Finite everywhere (see :func:`masked`).
+    targets : Tensor, shape (B, M)
+        Finite everywhere.
     mask : Tensor of bool, shape (B, M)
     top, bottom : float
         Shares of the day's names.
-
-    Returns
-    -------
-    pairs : Pairs
-    counted : Tensor of bool, shape (B,)
-        Days with at least two names in each tail.
     """
     width = targets.shape[1]
     count = mask.sum(dim=1)
+    order = sorted_slots(targets, mask)  # (B, M), best first
+    n_top, n_bottom = tail_sizes(count, top), tail_sizes(count, bottom)
     places = torch.arange(width, device=targets.device)
-    picked = []
-    for share, sign in ((top, 1.0), (bottom, -1.0)):
-        key = torch.where(mask, -sign * targets, torch.inf)
-        order = key.sort(dim=1, stable=True).indices[:, : max(1, int(width * share))]
-        size = tail_sizes(count, share)
-        used = places[: order.shape[1]] < size.unsqueeze(1)
-        picked.append(
-            (
-                torch.where(used, scores.gather(1, order), 0.0),
-                torch.where(used, targets.gather(1, order), -sign * torch.inf),
-            )
-        )
-    (winners, winner_targets), (losers, loser_targets) = picked
-    counted = tail_sizes(count, min(top, bottom)) >= 2
-    return Pairs(winners, losers, winner_targets, loser_targets), counted
+    winners = order[:, : tail_places(width, top)]
+    from_the_end = (count[:, None] - 1 - places).clamp(min=0)
+    losers = order.gather(1, from_the_end[:, : tail_places(width, bottom)])
+
+    # How many places at the end of each tail hold the value that both tails share.
+    winner_targets, loser_targets = (
+        targets.gather(1, winners),
+        targets.gather(1, losers),
+    )
+    last_winner = winner_targets.gather(1, (n_top[:, None] - 1).clamp(min=0))
+    last_loser = loser_targets.gather(1, (n_bottom[:, None] - 1).clamp(min=0))
+    in_top = places[: winners.shape[1]] < n_top[:, None]
+    in_bottom = places[: losers.shape[1]] < n_bottom[:, None]
+    above = (in_top & (winner_targets > last_loser)).sum(dim=1)
+    below = (in_bottom & (loser_targets < last_winner)).sum(dim=1)
+    cut_top = above * n_bottom >= below * n_top
+    n_top, n_bottom = (
+        torch.where(cut_top, above, n_top),
+        torch.where(cut_top, n_bottom, below),
+    )
+    return _pair_tables(winners, losers, n_top, n_bottom, width)
 
 
-def all_pairs(pairs: Pairs, penalty: Penalty) -> tuple[Tensor, Tensor]:
-    """Sum of the penalty over all pairs of each day, and the number of pairs.
+def ordered_pairs(targets: Tensor, mask: Tensor) -> PairTables:
+    """Let every name meet every name; both sides hold all of them, best first.
 
-    Pairs of equal targets carry no order and are left out.
+    Of the pairs that this spans, those with place of the winner < place of the loser
+    and a higher target are meant.
+    """
+    order = sorted_slots(targets, mask)  # (B, M)
+    count = mask.sum(dim=1)
+    return _pair_tables(order, order, count, count, targets.shape[1])
+
+
+def _pair_tables(
+    winners: Tensor, losers: Tensor, n_winners: Tensor, n_losers: Tensor, width: int
+) -> PairTables:
+    return PairTables(
+        as_slots(winners, n_winners, width, spare=width),
+        as_slots(losers, n_losers, width, spare=width + 1),
+        n_winners,
+        n_losers,
+    )
+
+
+def padded_scores(scores: Tensor) -> Tensor:
+    """Scores (B, M) with a column of +inf and one of -inf behind them, (B, M + 2)."""
+    above = functional.pad(scores, (0, 1), value=torch.inf)
+    return functional.pad(above, (0, 1), value=-torch.inf)
+
+
+def logistic(excess: Tensor) -> tuple[Tensor, Tensor]:
+    """log(1 + exp(e)) and its derivative."""
+    return functional.softplus(excess), excess.sigmoid_()
+
+
+def hinge(excess: Tensor) -> tuple[Tensor, Tensor]:
+    """max(0, e) and its derivative."""
+    slope = (excess > 0).to(excess.dtype)
+    return excess.relu_(), slope
+
+
+def sum_over_pairs(
+    scores: Tensor,
+    slots: Tensor,
+    n_winner_places: int,
+    penalty: Penalty,
+    margin: float = 0.0,
+    weigh: Weigh | None = None,
+    triangle: bool = False,
+) -> Tensor:
+    """Sum the penalty over all pairs of each day, exactly.
+
+    Parameters
+    ----------
+    scores : Tensor, shape (B, M)
+    slots : Tensor of int64, shape (B, K + J)
+        Winners, then losers, as in :class:`PairTables`.
+    n_winner_places : int
+        K.
+    penalty : callable
+    margin : float
+    weigh : callable, optional
+        Weights of the pairs; 1 by default.
+    triangle : bool
+        Only pairs with place of the winner < place of the loser can weigh anything.
 
     Returns
     -------
-    total, count : Tensor, shape (B,)
+    Tensor, shape (B,)
+
+    Notes
+    -----
+    Cost: K J penalties a day, half of them for a triangle. Value and gradient are made
+    in one pass over chunks: no K x J array survives it.
     """
-    total, count = _AllPairs.apply(penalty, *pairs)  # type: ignore[no-untyped-call]
-    return total, count
-
-
-class _AllPairs(torch.autograd.Function):
-    """Value and gradient in one pass over chunks: no K x J array survives it."""
-
-    @staticmethod
-    def forward(ctx: Any, penalty: Penalty, *tensors: Tensor) -> tuple[Tensor, Tensor]:
-        winners, losers, winner_targets, loser_targets = tensors
-        days, n_winners = winners.shape
-        step = max(1, _PAIRS_PER_CHUNK // max(1, days * losers.shape[1]))
-        total = winners.new_zeros(days)
-        count = winners.new_zeros(days)
-        winner_gradient = torch.empty_like(winners)
-        loser_gradient = torch.zeros_like(losers)
-        for start in range(0, n_winners, step):
-            part = slice(start, start + step)
-            difference = winners[:, part, None] - losers[:, None, :]  # (B, k, J)
-            ordered = winner_targets[:, part, None] > loser_targets[:, None, :]
-            value, slope = penalty(difference)
-            slope = torch.where(ordered, slope, 0.0)
-            total += torch.where(ordered, value, 0.0).sum(dim=(1, 2))
-            count += ordered.sum(dim=(1, 2))
-            winner_gradient[:, part] = slope.sum(dim=2)
-            loser_gradient -= slope.sum(dim=1)
-        ctx.save_for_backward(winner_gradient, loser_gradient)
-        ctx.mark_non_differentiable(count)
-        return total, count
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        winner_gradient, loser_gradient = ctx.saved_tensors
-        scale = gradients[0].unsqueeze(1)
-        return None, winner_gradient * scale, loser_gradient * scale, None, None
-
-
-def sampled_pairs(
-    pairs: Pairs, penalty: Penalty, n_pairs: int, generator: torch.Generator
-) -> tuple[Tensor, Tensor]:
-    """Give the same sums over ``n_pairs`` pairs a day, drawn with replacement."""
-    draw = torch.rand(
-        (2, pairs.winners.shape[0], n_pairs),
-        generator=generator,
-        device=pairs.winners.device,
+    total: Tensor = _PairSum.apply(  # type: ignore[no-untyped-call]
+        scores, slots, n_winner_places, penalty, margin, weigh, triangle
     )
-    chosen = []
-    for uniform, scores, targets in (
-        (draw[0], pairs.winners, pairs.winner_targets),
-        (draw[1], pairs.losers, pairs.loser_targets),
-    ):
-        size = torch.isfinite(targets).sum(dim=1, keepdim=True)
-        place = torch.minimum((uniform * size).long(), (size - 1).clamp(min=0))
-        chosen.append((scores.gather(1, place), targets.gather(1, place)))
-    (winner, winner_target), (loser, loser_target) = chosen
-    ordered = winner_target > loser_target
-    value = _Pointwise.apply(winner - loser, penalty)  # type: ignore[no-untyped-call]
-    return torch.where(ordered, value, 0.0).sum(dim=1), ordered.sum(dim=1)
+    return total
 
 
-class _Pointwise(torch.autograd.Function):
-    """A penalty with its own derivative, elementwise."""
+def _winners_per_chunk(n_winners: int, pairs_per_winner: int) -> int:
+    if n_winners * pairs_per_winner <= _PAIRS_AT_ONCE:
+        return max(1, n_winners)
+    return max(1, _PAIRS_PER_CHUNK // pairs_per_winner)
+
+
+class _PairSum(torch.autograd.Function):
+    """Value and gradient together."""
 
     @staticmethod
-    def forward(ctx: Any, difference: Tensor, penalty: Penalty) -> Tensor:
-        value, slope = penalty(difference)
-        ctx.save_for_backward(slope)
-        return value
+    def forward(
+        ctx: Any,
+        scores: Tensor,
+        slots: Tensor,
+        n_winner_places: int,
+        penalty: Penalty,
+        margin: float,
+        weigh: Weigh | None,
+        triangle: bool,
+    ) -> Tensor:
+        padded = padded_scores(scores)
+        both = padded.gather(1, slots)  # (B, K + J)
+        winners, losers = both[:, :n_winner_places], both[:, n_winner_places:]
+        if margin:
+            losers = losers + margin
+        n_losers = losers.shape[1]
+        step = _winners_per_chunk(n_winner_places, losers.numel())
+        total = scores.new_zeros(len(scores))
+        slopes = torch.zeros_like(both)
+        for start in range(0, n_winner_places, step):
+            part = slice(start, min(start + step, n_winner_places))
+            other = slice(start if triangle else 0, n_losers)
+            excess = losers[:, None, other] - winners[:, part, None]  # (B, k, J)
+            value, slope = penalty(excess)
+            if weigh is not None:
+                weight = weigh(part, other)
+                value, slope = value.mul_(weight), slope.mul_(weight)
+            total += value.sum(dim=(1, 2))
+            slopes[:, part].sub_(slope.sum(dim=2))
+            slopes[:, n_winner_places:][:, other].add_(slope.sum(dim=1))
+        gradient = torch.zeros_like(padded).scatter_add_(1, slots, slopes)
+        ctx.save_for_backward(gradient[:, : scores.shape[1]])
+        return total
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        (slope,) = ctx.saved_tensors
-        return gradients[0] * slope, None
+        (gradient,) = ctx.saved_tensors
+        return gradient * gradients[0].unsqueeze(1), *[None] * 6

@@ -6,27 +6,54 @@ only an empty day is not counted.
 
 from __future__ import annotations
 
-from torch import Tensor, nn
+from abc import abstractmethod
+
+from torch import Tensor
 from torch.nn import functional
 
 from ranking_pipeline.errors import UserError
-from ranking_pipeline.learning.losses.common import masked, mean_over_days, row_mean
+from ranking_pipeline.learning.losses.base import CrossSectionLoss, Tables
+from ranking_pipeline.learning.losses.common import mean_weights
 
 
-class SquaredError(nn.Module):
-    """(score - target) squared."""
+class _Pointwise(CrossSectionLoss):
+    """Mean of an error over the names of each day."""
 
-    def forward(self, scores: Tensor, targets: Tensor, mask: Tensor) -> Tensor:
-        """Loss of scores (B, M) against targets (B, M) where ``mask`` (B, M) is set."""
-        scores, targets, mask = masked(scores, targets, mask)
-        per_day = row_mean((scores - targets).square(), mask)
-        return mean_over_days(per_day, mask.any(dim=1))
+    def tables(self, targets: Tensor, mask: Tensor) -> Tables:
+        """Targets, and the weights (B, M) of a mean over the day."""
+        return {"targets": targets, "weights": mean_weights(mask, targets.dtype)}
+
+    def per_day(self, scores: Tensor, tables: Tables) -> tuple[Tensor, Tensor]:
+        """Mean over the names of each day."""
+        weights = tables["weights"]
+        value = (self.error(scores, tables["targets"]) * weights).sum(dim=1)
+        return value, weights.any(dim=1)
+
+    @abstractmethod
+    def error(self, scores: Tensor, targets: Tensor) -> Tensor:
+        """Error of each name, shape (B, M)."""
 
 
-class Huber(nn.Module):
-    """Squared error near the target, absolute error beyond ``delta``.
+class SquaredError(_Pointwise):
+    """(score - target) squared.
+
+    Source: Gauss (1809), least squares.
+    """
+
+    def error(self, scores: Tensor, targets: Tensor) -> Tensor:
+        """Squared error of each name."""
+        return (scores - targets).square()
+
+
+class Huber(_Pointwise):
+    """Half the squared error near the target, growing linearly beyond ``delta``.
 
     Source: Huber (1964).
+
+    Parameters
+    ----------
+    delta : float
+        In units of the target.
     """
 
     def __init__(self, delta: float = 1.0) -> None:
@@ -35,21 +62,20 @@ class Huber(nn.Module):
             raise UserError(f"loss.delta is {delta}; use a number above 0.")
         self.delta = delta
 
-    def forward(self, scores: Tensor, targets: Tensor, mask: Tensor) -> Tensor:
-        """Loss of scores (B, M) against targets (B, M) where ``mask`` (B, M) is set."""
-        scores, targets, mask = masked(scores, targets, mask)
-        penalty = functional.huber_loss(
+    def error(self, scores: Tensor, targets: Tensor) -> Tensor:
+        """Huber's error of each name."""
+        return functional.huber_loss(
             scores, targets, reduction="none", delta=self.delta
         )
-        return mean_over_days(row_mean(penalty, mask), mask.any(dim=1))
 
 
-class CrossEntropy(nn.Module):
-    """-log softmax(scores)[class], for scores (B, M, K) and classes 0 ... K - 1."""
+class CrossEntropy(_Pointwise):
+    """-log softmax(scores)[class], for scores (B, M, K) and classes 0 ... K - 1.
 
-    def forward(self, scores: Tensor, targets: Tensor, mask: Tensor) -> Tensor:
-        """Loss of scores (B, M, K) against classes (B, M) where ``mask`` is set."""
-        scores, targets, mask = masked(scores, targets, mask)
+    Source: Cox (1958), logistic regression.
+    """
+
+    def error(self, scores: Tensor, targets: Tensor) -> Tensor:
+        """Minus the log probability of each name's class."""
         chosen = targets.long().unsqueeze(2)  # (B, M, 1)
-        penalty = -scores.log_softmax(dim=2).gather(2, chosen).squeeze(2)  # (B, M)
-        return mean_over_days(row_mean(penalty, mask), mask.any(dim=1))
+        return -scores.log_softmax(dim=2).gather(2, chosen).squeeze(2)  # (B, M)

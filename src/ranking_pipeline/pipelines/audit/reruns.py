@@ -98,13 +98,15 @@ class ProjectRecipe:
         }
         catalog = DataCatalog.from_config(entries)
         for name, value in self.parameters.items():
-            own = _with_own_store(value, folder) if name == "params:jobs" else value
+            own = _with_own_folders(value, folder) if name == "params:jobs" else value
             catalog[name] = MemoryDataset(own, copy_mode="assign")
         return catalog
 
 
-def _with_own_store(jobs: JobsConfig, folder: Path) -> JobsConfig:
-    return jobs.model_copy(update={"store": str(folder / "store")})
+def _with_own_folders(jobs: JobsConfig, folder: Path) -> JobsConfig:
+    """Nothing that was computed before may be found again."""
+    names = ("store", "checkpoints")
+    return jobs.model_copy(update={name: str(folder / name) for name in names})
 
 
 def _moved(entry: Any, root: str, folder: str) -> Any:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from ranking_pipeline.config import Config
 
@@ -16,12 +17,26 @@ _LOSS_ALIASES = {
     "pairwise_logistic": "pairwise",
     "listwise_softmax": "listwise",
     "mse": "pointwise",
+    "hybrid": "mixture",
 }
-_LOSS_PARAMETERS = {
-    "pairwise": ("top_pct", "bottom_pct", "margin", "max_pairs"),
-    "pairwise_hinge": ("top_pct", "bottom_pct", "margin", "max_pairs"),
+_PAIRS = ("top_pct", "bottom_pct", "margin", "max_pairs", "pairs", "weighting")
+# Keys that each loss reads; learning/losses is not imported here, since it needs torch.
+LOSS_KEYS: dict[str, tuple[str, ...]] = {
+    "pairwise": _PAIRS,
+    "pairwise_hinge": _PAIRS,
     "listwise": ("temperature",),
+    "listmle": (),
+    "pointwise": (),
+    "huber": ("delta",),
+    "ic": (),
+    "spearman": ("temperature",),
+    "lambdarank": ("top_pct", "bottom_pct"),
+    "approx_ndcg": ("temperature",),
+    "neural_ndcg": ("temperature",),
 }
+_USER_FUNCTION = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
+_RECURRENT = {"lstm", "gru", "alstm", "cross_stock"}
+_ATTENTIVE = {"transformer", "stock_transformer", "cross_stock"}
 Share = Annotated[float, Field(gt=0, le=0.5)]
 
 
@@ -33,6 +48,19 @@ def _loss_name(value: Any) -> Any:
     return _LOSS_ALIASES.get(value, value) if isinstance(value, str) else value
 
 
+def _known_loss(name: str) -> str:
+    if name not in {*LOSS_KEYS, "mixture"} and not _USER_FUNCTION.fullmatch(name):
+        raise ValueError(
+            f"use one of {', '.join(sorted([*LOSS_KEYS, 'mixture']))}, or a function "
+            "package.module:name"
+        )
+    return name
+
+
+def _known_term(name: str) -> str:
+    return _known_loss(str(_loss_name(name)))
+
+
 def _normalization(value: Any) -> Any:
     return "log_returns" if value == "log_return" else value
 
@@ -42,9 +70,14 @@ class CsInputConfig(Config):
 
     sequence_length: int = Field(gt=1, description="bars in a window")
     normalization: Annotated[
-        Literal["log_returns", "returns", "zscore", "none"],
+        Literal["log_returns", "log_anchored", "returns", "zscore", "minmax", "none"],
         BeforeValidator(_normalization),
     ] = Field(description="how the bars of a window are made comparable")
+    device_budget_mb: float | None = Field(
+        gt=0,
+        description="megabytes that the bars may take on the device; a larger panel is "
+        "streamed through it; null = no limit",
+    )
 
 
 class CsTargetConfig(Config):
@@ -86,26 +119,57 @@ class CsTargetConfig(Config):
 class CsLossConfig(Config):
     """The ranking loss; each type reads its own keys."""
 
-    type: Annotated[
-        Literal["pairwise", "pairwise_hinge", "listwise", "pointwise", "huber", "ic"],
-        BeforeValidator(_loss_name),
-    ] = Field(description="loss over a whole cross-section")
+    type: Annotated[str, BeforeValidator(_loss_name), AfterValidator(_known_loss)] = (
+        Field(description="loss over a whole cross-section; or package.module:function")
+    )
+    terms: dict[Annotated[str, AfterValidator(_known_term)], float] | None = Field(
+        description="mixture only: weight of each loss, which is divided by its value "
+        "for equal scores"
+    )
+    pairs: Literal["tails", "all"] = Field(
+        description="pairwise types: winners against losers, or every two names"
+    )
+    weighting: Literal["none", "difference"] = Field(
+        description="pairwise types: weight of a pair; difference = of its targets"
+    )
     top_pct: Share = Field(description="share of a bar's names that are winners")
     bottom_pct: Share = Field(description="share of a bar's names that are losers")
     max_pairs_per_timestamp: int | None = Field(
         gt=0, description="winner-loser pairs drawn per bar; null = all, exactly"
     )
-    margin: float = Field(
-        ge=0, description="score difference that a pair must exceed (pairwise types)"
+    margin: float | None = Field(
+        ge=0,
+        description="pairwise types: score difference that a pair must exceed; null = 0 "
+        "for pairwise, 1 for pairwise_hinge",
     )
-    temperature: float = Field(
-        gt=0, description="of listwise, on normal scores; lower favours the best names"
+    temperature: float | None = Field(
+        gt=0,
+        description="sharpness of listwise, spearman, approx_ndcg and neural_ndcg; lower "
+        "is sharper; null = the loss's own (3, 0.5, 1 and 0.1)",
     )
+    delta: float = Field(
+        gt=0, description="huber: error at which the loss turns linear"
+    )
+
+    @model_validator(mode="after")
+    def _terms_where_they_belong(self) -> Self:
+        if (self.type == "mixture") != bool(self.terms):
+            raise ValueError(
+                f"type is {self.type} and terms is {self.terms}; a mixture, and nothing "
+                "else, has terms such as {pairwise: 0.8, pointwise: 0.2}"
+            )
+        if self.terms and ("mixture" in self.terms or min(self.terms.values()) <= 0):
+            raise ValueError(f"terms {self.terms}: weights are above 0, losses simple")
+        return self
 
     def parameters(self) -> dict[str, Any]:
         """Collect the keyword arguments of the loss."""
         values = self.model_dump() | {"max_pairs": self.max_pairs_per_timestamp}
-        return {name: values[name] for name in _LOSS_PARAMETERS.get(self.type, ())}
+        if self.type != "mixture":
+            return {name: values[name] for name in LOSS_KEYS.get(self.type, ())}
+        terms = {_known_term(name): weight for name, weight in values["terms"].items()}
+        keys = {key for term in terms for key in LOSS_KEYS.get(term, ())}
+        return {"terms": terms} | {name: values[name] for name in sorted(keys)}
 
 
 class CsBatchingConfig(Config):
@@ -122,21 +186,44 @@ class CsBatchingConfig(Config):
     timestamps_per_epoch: int | None = Field(
         gt=0, description="bars visited in an epoch; null = all"
     )
+    bars_per_block: int | None = Field(
+        gt=0,
+        description="consecutive bars that stay together in the shuffled order; a tcn "
+        "then scores a block in one pass; null = bars are shuffled one by one",
+    )
+    max_windows_per_pass: int | None = Field(
+        gt=0,
+        description="windows that go through the network at once; a larger step is cut "
+        "into passes with the same gradient, in less memory; null = no limit",
+    )
 
 
 class CsNetworkConfig(Config):
     """The network that scores one window."""
 
-    name: Literal["linear", "mlp", "lstm", "gru"] = Field(description="kind of network")
+    name: Literal[
+        "linear", "mlp", "lstm", "gru", "alstm", "tcn", "transformer", "mixer",
+        "stock_transformer", "cross_stock",
+    ] = Field(description="kind of network")  # fmt: skip
     hidden: int = Field(gt=0, description="units of a hidden layer or recurrent state")
     layers: int = Field(gt=0, description="hidden layers")
     dropout: float = Field(ge=0, lt=1, description="share of hidden units dropped")
+    heads: int = Field(gt=0, description="attention heads; they divide hidden")
+    kernel_size: int = Field(gt=1, description="tcn: bars that one convolution sees")
+    market_tokens: int = Field(
+        gt=0, description="cross_stock: summaries through which names see each other"
+    )
 
     @model_validator(mode="after")
-    def _recurrent_state_fits(self) -> Self:
-        if self.name in {"lstm", "gru"} and self.hidden > 128:
+    def _sizes_fit(self) -> Self:
+        if self.name in _RECURRENT and self.hidden > 128:
             raise ValueError(
                 f"hidden is {self.hidden}; a {self.name} takes at most 128"
+            )
+        if self.name in _ATTENTIVE and self.hidden % self.heads:
+            raise ValueError(
+                f"hidden is {self.hidden}; {self.name} needs a multiple of heads "
+                f"({self.heads})"
             )
         return self
 
@@ -146,6 +233,13 @@ class CsTrainingConfig(Config):
 
     epochs: int = Field(gt=0, description="passes over the training bars at most")
     learning_rate: float = Field(gt=0, description="step size of Adam")
+    schedule: Literal["constant", "cosine", "plateau"] = Field(
+        description="course of the step size: constant, a half cosine down to a tenth, "
+        "or halved when validation stops improving"
+    )
+    warmup_share: float = Field(
+        ge=0, lt=1, description="share of all steps over which the step size rises"
+    )
     weight_decay: float = Field(ge=0, description="decoupled weight decay of Adam")
     patience: int = Field(
         gt=0, description="epochs without a better validation IC before stopping"
@@ -160,6 +254,19 @@ class CsTrainingConfig(Config):
     threads: int = Field(
         gt=0, description="CPU threads; bits repeat for one number of threads only"
     )
+    precision: Literal["float32", "bfloat16"] = Field(
+        description="arithmetic of the network; scores, loss and metrics are float32"
+    )
+    compile: bool = Field(
+        description="torch.compile of the network; recurrent ones refuse it"
+    )
+    cuda_graph: bool = Field(
+        description="record the whole step as one CUDA graph (GPU only)"
+    )
+    processes: int = Field(
+        gt=0,
+        description="processes that share each step's bars: one per GPU; 1 = this one",
+    )
 
 
 class CsMetricsConfig(Config):
@@ -168,6 +275,9 @@ class CsMetricsConfig(Config):
     primary: Literal["spearman_ic"] = Field(description="metric that chooses the epoch")
     top_pct: Share = Field(description="share of names in the long tail of the spread")
     bottom_pct: Share = Field(description="share of names in the short tail")
+    cost_bps_per_side: float = Field(
+        ge=0, description="basis points of the traded notional, in the net spread"
+    )
 
 
 class CsRankingConfig(Config):
@@ -214,6 +324,8 @@ class CsRankingConfig(Config):
             sequence_length=self.input.sequence_length,
             normalization=self.input.normalization,
             network=NetworkSpec(**self.network.model_dump()),
+            device_budget_mb=self.input.device_budget_mb,
+            processes=training.processes,
             loss=self.loss.type,
             loss_parameters=self.loss.parameters(),
             loop=LoopConfig(
@@ -227,9 +339,17 @@ class CsRankingConfig(Config):
                 gradient_clip=training.gradient_clip,
                 patience=training.patience,
                 min_delta=training.min_delta,
+                schedule=training.schedule,
+                warmup_share=training.warmup_share,
+                precision=training.precision,
+                compile=training.compile,
+                cuda_graph=training.cuda_graph,
+                max_windows_per_pass=batching.max_windows_per_pass,
+                bars_per_block=batching.bars_per_block,
             ),
             seeds=tuple(training.seeds),
             min_symbols=batching.min_symbols_per_timestamp,
             top_pct=self.metrics.top_pct,
             bottom_pct=self.metrics.bottom_pct,
+            cost_bps_per_side=self.metrics.cost_bps_per_side,
         )

@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from ranking_pipeline.jobs.config import JobsConfig
 from ranking_pipeline.pipelines.cs_ranking.config import CsRankingConfig
 from ranking_pipeline.storage import PanelHandle, TableHandle
 
@@ -29,15 +30,24 @@ def train_ranker(
     panel: PanelHandle,
     cs_targets: TableHandle,
     labels: TableHandle,
+    target_manifest: pd.DataFrame,
     splits: dict[str, Any],
     data_summary: dict[str, Any],
     config: CsRankingConfig,
+    jobs: JobsConfig,
 ) -> tuple[Tensors, dict[str, Any], pd.DataFrame]:
     """Weights, their meta documents, and the training history."""
     from ranking_pipeline.pipelines.cs_ranking.tables import train_rankers
 
     return train_rankers(
-        panel.read(), cs_targets, labels, splits, data_summary["interval"], config
+        panel.read(),
+        cs_targets,
+        labels,
+        target_manifest,
+        splits,
+        data_summary["interval"],
+        config,
+        jobs,
     )
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Mapping
 from hashlib import sha256
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,15 +14,17 @@ import pandas as pd
 
 from ranking_pipeline.bars.interval import interval_minutes
 from ranking_pipeline.errors import UserError
+from ranking_pipeline.jobs.config import JobsConfig
 from ranking_pipeline.models.assemble import locate
 from ranking_pipeline.models.collect import join_predictions
 from ranking_pipeline.panel import Panel, to_cross_sections
 from ranking_pipeline.pipelines.cs_ranking.config import CsRankingConfig
+from ranking_pipeline.pipelines.cs_ranking.progress import progress_bar
 from ranking_pipeline.splits import Splits
 from ranking_pipeline.storage import TableHandle
 
 if TYPE_CHECKING:
-    from ranking_pipeline.ranking.ranker import Ranker
+    from ranking_pipeline.ranking.ranker import Ranker, TrainingData
 
 Matrix = npt.NDArray[np.float64]
 KEY = ["timestamp", "symbol"]
@@ -31,6 +33,7 @@ HISTORY_COLUMNS = (
     "seed",
     "epoch",
     "train_loss",
+    "train_ic",
     "validation_ic",
     "validation_spread",
     "learning_rate",
@@ -90,45 +93,46 @@ def train_rankers(
     panel: Panel,
     cs_targets: TableHandle,
     labels: TableHandle,
+    target_manifest: pd.DataFrame,
     splits: Mapping[str, Any],
     interval: str,
     config: CsRankingConfig,
+    jobs: JobsConfig,
 ) -> tuple[dict[str, npt.NDArray[Any]], dict[str, Any], pd.DataFrame]:
-    """Train one ranker per target: weights, meta documents, and history."""
-    from tqdm import tqdm
+    """Train one ranker per target: weights, meta documents, and history.
 
+    Unfinished training is kept in the folder of checkpoints, and goes on from there.
+    """
     from ranking_pipeline.ranking import store
-    from ranking_pipeline.ranking.ranker import train_ranker
+    from ranking_pipeline.ranking.ranker import Checkpoints, train_ranker
 
     spec = config.ranker_spec()
     weights: dict[str, npt.NDArray[Any]] = {}
     metas: dict[str, Any] = {}
     history: list[dict[str, Any]] = []
-    epochs = len(config.ranked_targets) * len(spec.seeds) * spec.loop.epochs
-    with tqdm(total=epochs, desc="ranking network", unit="epoch") as bar:
-        for target in config.ranked_targets:
-
-            def on_epoch(row: Mapping[str, Any], target: str = target) -> None:
-                history.append({"target": target, **row})
-                bar.set_postfix(ic=f"{row.get('validation_ic', math.nan):.3f}")
-                bar.update()
-
-            arrays = _training_arrays(panel, cs_targets, labels, splits, target)
+    for target in config.ranked_targets:
+        data = _training_data(
+            panel, cs_targets, labels, target_manifest, splits, target
+        )
+        with progress_bar(target) as watcher:
             ranker = train_ranker(
-                panel.values,
-                *arrays,
+                data,
                 spec,
                 device=config.training.device,
                 threads=config.training.threads,
-                on_epoch=on_epoch,
+                checkpoints=Checkpoints(
+                    Path(jobs.checkpoints) / target, jobs.checkpoint_seconds
+                ),
+                watcher=watcher,
             )
-            tensors = store.to_tensors(ranker)
-            provenance = store.Provenance(
-                target, config.target.type, interval_minutes(interval)
-            )
-            checksum = sha256(store.weights_file(tensors)).hexdigest()
-            metas[target] = store.model_meta(ranker, provenance, checksum)
-            weights |= {f"{target}/{k}": v.numpy() for k, v in tensors.items()}
+        history += [{"target": target, **row} for row in ranker.history]
+        tensors = store.to_tensors(ranker)
+        provenance = store.Provenance(
+            target, config.target.type, interval_minutes(interval)
+        )
+        checksum = sha256(store.weights_file(tensors)).hexdigest()
+        metas[target] = store.model_meta(ranker, provenance, checksum)
+        weights |= {f"{target}/{k}": v.numpy() for k, v in tensors.items()}
     frame = pd.DataFrame(history, columns=list(HISTORY_COLUMNS))
     return weights, metas, frame.astype({"best": bool, "seed": int, "epoch": int})
 
@@ -183,14 +187,17 @@ def _matrix(
     return to_cross_sections(values.to_numpy(np.float64), bars, symbols, shape)
 
 
-def _training_arrays(
+def _training_data(
     panel: Panel,
     cs_targets: TableHandle,
     labels: TableHandle,
+    target_manifest: pd.DataFrame,
     splits: Mapping[str, Any],
     target: str,
-) -> tuple[Matrix, Matrix, tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]]:
+) -> TrainingData:
     """Targets, payoffs, and the cells of the train and the validation block."""
+    from ranking_pipeline.ranking.ranker import TrainingData
+
     frame = labels.read([*KEY, target, f"{target}__end"])
     bars, symbols = locate(panel, frame, "labels")
     ends = frame[f"{target}__end"]
@@ -206,10 +213,15 @@ def _training_arrays(
         cells[bars, symbols] = blocks.mask(name, bars, end_bars)
         masks.append(cells)
     learned = cs_targets.read([target])[target]
-    return (
-        _matrix(panel, learned, bars, symbols),
-        _matrix(panel, frame[target], bars, symbols),
-        (masks[0], masks[1]),
+    described = target_manifest[target_manifest["target"] == target].iloc[0]
+    return TrainingData(
+        ohlcv=panel.values,
+        target=_matrix(panel, learned, bars, symbols),
+        payoff=_matrix(panel, frame[target], bars, symbols),
+        train=masks[0],
+        validation=masks[1],
+        lag_bars=int(described["entry_lag_bars"]),
+        horizon_bars=int(described["horizon_bars"]),
     )
 
 

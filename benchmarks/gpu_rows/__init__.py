@@ -1,0 +1,1 @@
+"""Rows of the GPU benchmark, one file per part of the work."""

@@ -1,0 +1,150 @@
+"""What networks share: their sizes, their last layer, and the scorer around them."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from ranking_pipeline.errors import UserError
+from ranking_pipeline.learning.layout import Layout
+
+
+@dataclass(frozen=True)
+class NetworkSpec:
+    """A network by name and size; a network ignores sizes of parts it lacks.
+
+    Attributes
+    ----------
+    name : str
+        One of :func:`network_names`.
+    hidden : int
+        Units of a hidden layer, or of the recurrent state.
+    layers : int
+        Hidden layers (mlp), recurrent layers (lstm, gru, alstm), blocks (transformer,
+        mixer), blocks of each of the two kinds (stock_transformer), rounds of exchange
+        between the names (cross_stock), or convolutions in a block, all but the first
+        over one bar (tcn).
+    dropout : float
+        Share of hidden units dropped in training.
+    heads : int
+        Attention heads; they must divide ``hidden``.
+    kernel_size : int
+        Bars that one convolution of the tcn reads, at most.
+    market_tokens : int
+        Learned summaries of the market in cross_stock.
+
+    Raises
+    ------
+    UserError
+        When a size is out of range.
+    """
+
+    name: str
+    hidden: int = 64
+    layers: int = 1
+    dropout: float = 0.0
+    heads: int = 4
+    kernel_size: int = 3
+    market_tokens: int = 8
+
+    def __post_init__(self) -> None:
+        for name in ("hidden", "layers", "heads", "kernel_size", "market_tokens"):
+            if getattr(self, name) < 1:
+                raise UserError(
+                    f"network.{name} is {getattr(self, name)}; use 1 or more."
+                )
+        if not 0 <= self.dropout < 1:
+            raise UserError(
+                f"network.dropout is {self.dropout}; use a share from 0 to below 1."
+            )
+
+
+class CrossStockNetwork(nn.Module):
+    """A network that lets the names of a bar see each other.
+
+    Its forward takes (windows (N, L, C), layout) and gives (N, K). It must give a name
+    the same score whatever the order of the names, and whatever the padded slots hold.
+    """
+
+
+class SeriesNetwork(nn.Module, ABC):
+    """A network that can score every window of a series in one pass."""
+
+    @abstractmethod
+    def score_series(self, series: Tensor) -> Tensor:
+        """(S, T, C) -> (S, T - L + 1, K): the score of each window's last bar."""
+
+
+class ScoreHead(nn.Linear):
+    """A last layer that stays out of autocast: scores in bfloat16 would tie."""
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """(..., width) -> (..., K), in float32 or float64."""
+        wide = hidden if hidden.dtype == torch.float64 else hidden.float()
+        with torch.autocast(hidden.device.type, enabled=False):
+            return super().forward(wide)
+
+
+def score_head(width: int, outputs: int) -> ScoreHead:
+    """Make the last layer, small at first.
+
+    Scores then start near zero: the first steps learn the signal and do not first have
+    to unlearn the noise of the initial weights.
+    """
+    head = ScoreHead(width, outputs)
+    with torch.no_grad():
+        head.weight.mul_(0.1)
+        head.bias.zero_()
+    return head
+
+
+class Scorer(nn.Module):
+    """A network with one call for all kinds: (N, L, C), layout -> (N,) or (N, K).
+
+    A single output is squeezed away. Only a :class:`CrossStockNetwork` gets to see the
+    layout.
+    """
+
+    def __init__(self, body: nn.Module, outputs: int) -> None:
+        super().__init__()
+        self.body = body
+        self.outputs = outputs
+
+    @property
+    def crosses(self) -> bool:
+        """Whether a name's score depends on the other names of its bar."""
+        return isinstance(self.body, CrossStockNetwork)
+
+    @property
+    def has_series(self) -> bool:
+        """Whether :meth:`score_series` can be called."""
+        return isinstance(self.body, SeriesNetwork)
+
+    def forward(self, windows: Tensor, layout: Layout) -> Tensor:
+        """Score windows (N, L, C) whose cells sit at ``layout``."""
+        seen = (windows, layout) if self.crosses else (windows,)
+        return self._squeezed(self.body(*seen))
+
+    def score_series(self, series: Tensor) -> Tensor:
+        """Score all windows of S series: (S, T, C) -> (S, T - L + 1) or (.., K).
+
+        Place i of the second axis is the window that ends at bar i + L - 1. The values
+        equal those of :meth:`forward` up to rounding.
+
+        Raises
+        ------
+        UserError
+            When the network has no such path, or T is below L.
+        """
+        if not isinstance(self.body, SeriesNetwork):
+            raise UserError(
+                f"{type(self.body).__name__} scores window by window; use network.name "
+                "'tcn' to score whole series."
+            )
+        return self._squeezed(self.body.score_series(series))
+
+    def _squeezed(self, scores: Tensor) -> Tensor:
+        return scores.squeeze(-1) if self.outputs == 1 else scores

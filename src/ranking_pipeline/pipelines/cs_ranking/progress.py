@@ -1,0 +1,44 @@
+"""Progress bar of the ranking network: windows per second, loss, IC and time left."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from tqdm import tqdm
+
+from ranking_pipeline.ranking.ranker import Watcher
+
+
+@contextmanager
+def progress_bar(title: str) -> Iterator[Watcher]:
+    """Show a bar while training goes on; it counts windows over all seeds and epochs.
+
+    Training that stops early leaves it short of its end.
+    """
+    with tqdm(
+        desc=f"ranking network, {title}", unit=" windows", unit_scale=True
+    ) as bar:
+        yield _Bar(bar)
+
+
+class _Bar(Watcher):
+    def __init__(self, bar: tqdm[None]) -> None:
+        self._bar = bar
+
+    def start(self, windows: int) -> None:
+        self._bar.reset(total=windows)
+
+    def step(self, windows: int) -> None:
+        self._bar.update(windows)
+
+    def epoch(self, row: dict[str, float]) -> None:
+        shown = {
+            "seed": f"{row['seed']:.0f}",
+            "epoch": f"{row['epoch']:.0f}",
+            "loss": f"{row['train_loss']:.4f}",
+            "train IC": f"{row['train_ic']:.3f}",
+        }
+        if "validation_ic" in row:
+            shown["IC"] = f"{row['validation_ic']:.3f}"
+        self._bar.set_postfix(shown)
