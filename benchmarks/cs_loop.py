@@ -15,8 +15,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import torch
-
 from benchmarks.harness import Row, row
 from benchmarks.loop_dense import dense_rows
 from benchmarks.loop_memory import added_megabytes, held_bytes
@@ -25,6 +23,7 @@ from benchmarks.loop_qlib import qlib_rows
 from benchmarks.loop_sides import ANCHORED, MICRO, PER_BAR, Sides, alternate, our_cells
 from benchmarks.naive_loop import NaiveDataset
 from benchmarks.op_counts import count_operations
+from ranking_pipeline.learning.device import torch_threads
 from ranking_pipeline.learning.losses import make_loss
 from ranking_pipeline.learning.networks import NetworkSpec
 from ranking_pipeline.learning.steps import block_tables
@@ -53,8 +52,11 @@ def run(
         Not needed: the peer is driven by ``benchmarks/qlib_rnn.py``.
     """
     del peer_scripts
-    torch.set_num_threads(1)
-    number = rounds or 5
+    with torch_threads(1):
+        return _rows(rounds or 5, peer_python)
+
+
+def _rows(number: int, peer_python: Path | None) -> list[Row]:
     panel = simulate_panel(length=LENGTH)
     anchored = Sides.of(panel, LENGTH, ANCHORED, 4 * BATCH)
     per_bar = Sides.of(panel, LENGTH, PER_BAR, 4 * BATCH)

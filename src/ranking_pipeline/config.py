@@ -46,3 +46,8 @@ class RunConfig(Config):
         description="raw_sequence refuses pipelines that rank targets or select factors: "
         "only windows of bars are learned from"
     )
+
+
+def is_cs_ranking_enabled(parameters: Mapping[str, Any]) -> bool:
+    """Whether merged parameters train the cross-sectional ranking network."""
+    return bool(parameters["cs_ranking"]["enabled"])

@@ -40,6 +40,11 @@ def user_error(scores: Tensor, targets: Tensor, mask: Tensor) -> Tensor:
     raise ValueError("no such day")
 
 
+def user_double(scores: Tensor, targets: Tensor, mask: Tensor) -> Tensor:
+    """One value per day, in float64 whatever the scores are."""
+    return user_mean(scores.double(), targets.double(), mask)
+
+
 def user_path(function: str = "user_mean") -> str:
     return f"{user_mean.__module__}:{function}"
 

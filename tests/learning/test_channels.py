@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -19,6 +20,7 @@ from ranking_pipeline.learning.channels import (
     fit_scale,
     needs_scale,
 )
+from ranking_pipeline.learning.streaming import make_inputs
 
 
 def bars(seed: int = 0, symbols: int = 3, n_bars: int = 120) -> np.ndarray:
@@ -137,13 +139,28 @@ def test_anchored_windows_of_the_training_bars_have_size_one() -> None:
             if np.isfinite(window).all():
                 prices.append(window[:, :4] - window[-1, 3])
                 volumes.append(window[:, 4] - window[:, 4].mean())
-    np.testing.assert_allclose(
-        scale.deviation[:4], np.sqrt(np.square(prices).mean(axis=(0, 1))), rtol=1e-9
-    )
+    # One number for all prices: the last close is taken off all of them.
+    assert len(set(scale.deviation[:4])) == 1
+    assert scale.deviation[0] == pytest.approx(np.sqrt(np.square(prices).mean()))
     assert scale.deviation[4] == pytest.approx(np.sqrt(np.square(volumes).mean()))
     later = values.copy()
     later[:, 20:] *= 3
     assert fit_scale(later, train, "log_anchored", length) == scale
+
+
+def test_anchored_windows_do_not_know_the_level_of_a_price() -> None:
+    """The same moves at a hundred times the price are the same window."""
+    ohlcv, length = bars(), 4
+    ohlcv[1] = ohlcv[0]
+    ohlcv[1, :, :4] *= 100
+    values = build_channels(ohlcv, "log_anchored")
+    train = np.ones(ohlcv.shape[1], dtype=np.bool_)
+    scale = fit_scale(values, train, "log_anchored", length)
+    inputs = make_inputs(values, length, normalization="log_anchored", scale=scale)
+    cells = torch.tensor([0, 1]), torch.tensor([60, 60])
+    cheap, dear = inputs.windows(*cells)
+    torch.testing.assert_close(cheap, dear, rtol=0, atol=1e-3)
+    assert cheap.abs().max() < 8
 
 
 def test_what_is_taken_from_the_window_alone_needs_no_scale() -> None:

@@ -11,7 +11,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
-from training_world import BARS, CONFIG, blocks, ic, network_of, world
+from training_world import BARS, CONFIG, LENGTH, blocks, ic, network_of, world
 
 from ranking_pipeline.learning.cross_sections import CrossSections
 from ranking_pipeline.learning.device import SingleProcess
@@ -169,6 +169,29 @@ def test_scoring_visits_every_bar_once_and_in_order(size: int) -> None:
         assert rows == sorted(rows)
         seen += rows
     assert sorted(seen) == list(range(block.n_bars))
+
+
+def test_spans_of_a_single_bar_leave_no_process_without_work() -> None:
+    """A process without scores would not join the sum that the others wait for."""
+    inputs, targets = world()
+    block = blocks(Spanned(inputs, [0, *range(LENGTH, BARS + 1)]), targets)[1]
+
+    class Process:
+        size = 2
+
+        def __init__(self, rank: int) -> None:
+            self.rank, self.sums = rank, list[Tensor]()
+
+        def all_reduce_(self, tensor: Tensor) -> Tensor:
+            self.sums.append(tensor)
+            return tensor
+
+    processes = [Process(0), Process(1)]
+    for process in processes:
+        score(network_of("linear"), block, 4, process)
+    sums = [process.sums for process in processes]
+    assert [len(each) for each in sums] == [1, 1]
+    assert all((each[0] != 0).any(dim=1).sum() >= block.n_bars // 2 for each in sums)
 
 
 def test_steps_of_a_training_are_counted_beforehand() -> None:

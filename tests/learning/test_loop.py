@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import random
 from dataclasses import replace
 
 import numpy as np
@@ -112,10 +113,35 @@ def test_the_same_seed_gives_the_same_bits() -> None:
     assert first.history != other.history
 
 
-def test_training_leaves_the_global_random_state_alone() -> None:
-    before = torch.get_rng_state()
+def test_training_leaves_the_global_random_states_alone() -> None:
+    drawn = np.random.get_state()[1].copy()  # noqa: NPY002
+    before = torch.get_rng_state(), drawn, random.getstate()
     fit()
-    assert torch.equal(torch.get_rng_state(), before)
+    assert torch.equal(torch.get_rng_state(), before[0])
+    state = np.random.get_state()[1]  # noqa: NPY002
+    np.testing.assert_array_equal(state, before[1])
+    assert random.getstate() == before[2]
+
+
+class Noisy(CrossSectionLoss):
+    """A loss that draws from numpy, as a user's own may."""
+
+    def per_day(self, scores: Tensor, tables: Tables) -> tuple[Tensor, Tensor]:
+        drawn = np.random.standard_normal(scores.shape)  # noqa: NPY002
+        noise = torch.from_numpy(drawn).float()
+        mask = tables["mask"]
+        error = (scores - tables["targets"] - random.random() * noise).square()
+        return (error * mask).sum(dim=1), mask.any(dim=1)
+
+
+def test_a_loss_that_draws_from_numpy_repeats_too() -> None:
+    results = []
+    for _ in range(2):
+        inputs, targets = world()
+        network = make_network(NetworkSpec("linear"), inputs.sample_shape, seed=1)
+        found = train(network, Noisy(), blocks(inputs, targets), ic, CONFIG)
+        results.append(found.history)
+    assert results[0] == results[1]
 
 
 def test_the_best_state_is_restored() -> None:
@@ -165,6 +191,34 @@ class Scaled(CrossSectionLoss):
     def per_day(self, scores: Tensor, tables: Tables) -> tuple[Tensor, Tensor]:
         error = torch.where(tables["mask"], scores - tables["targets"], 0.0)
         return self.scale * error.square().mean(dim=1), tables["mask"].any(dim=1)
+
+
+class NotDifferentiable(Scaled):
+    """Finite, but not its gradient."""
+
+    def per_day(self, scores: Tensor, tables: Tables) -> tuple[Tensor, Tensor]:
+        value, counted = super().per_day(scores, tables)
+        return value + (0 * value).sqrt(), counted
+
+
+def test_weights_that_are_not_finite_are_never_kept() -> None:
+    """One step in all: its loss is finite, what it leaves in the network is not."""
+    inputs, targets = world()
+    config = replace(CONFIG, epochs=1, timestamps_per_batch=1000)
+    network = make_network(NetworkSpec("linear"), inputs.sample_shape, seed=1)
+    block = blocks(inputs, targets)[0]
+    with pytest.raises(UserError, match=r"weights .* not finite after epoch 1"):
+        train(network, NotDifferentiable(0.0), (block, None), ic, config)
+
+
+def test_a_validation_block_that_tells_the_loss_nothing_is_no_perfect_score() -> None:
+    """A mean over no day is unknown; as a loss of 0 the first epoch would win."""
+    inputs, targets = world()
+    train_block = blocks(inputs, targets)[0]
+    tied = blocks(inputs, np.where(np.isnan(targets), np.nan, 1.0))[1]
+    loss, network = make_loss("ic"), network_of("linear")
+    with pytest.raises(UserError, match="no epoch had a defined"):
+        train(network, loss, (train_block, tied), negative_loss(loss), CONFIG)
 
 
 def test_days_without_information_are_refused_and_not_called_a_loss_of_zero() -> None:
@@ -408,3 +462,30 @@ def test_every_process_of_a_group_gets_all_the_scores() -> None:
     assert all(int((part != 0).any(dim=1).sum()) < len(part) for part in parts)
     torch.testing.assert_close(sum(parts), expected, rtol=0, atol=1e-6)
     assert torch.equal(score(network, block, 4, Sender(0))[0], parts[0])
+
+
+def test_a_plateau_needs_a_validation_block() -> None:
+    inputs, targets = world()
+    network = make_network(NetworkSpec("linear"), inputs.sample_shape, seed=1)
+    config = replace(CONFIG, schedule="plateau")
+    with pytest.raises(UserError, match="validation"):
+        train(network, make_loss("ic"), (blocks(inputs, targets)[0], None), ic, config)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("epochs", 0),
+        ("patience", 0),
+        ("timestamps_per_batch", 0),
+        ("timestamps_per_epoch", 0),
+        ("symbols_per_timestamp", 0),
+        ("max_windows_per_pass", 0),
+        ("bars_per_block", 0),
+        ("learning_rate", 0.0),
+        ("gradient_clip", math.nan),
+    ],
+)
+def test_values_that_no_training_can_use_are_refused(name: str, value: float) -> None:
+    with pytest.raises(UserError, match=name):
+        replace(CONFIG, **{name: value})

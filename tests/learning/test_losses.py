@@ -17,6 +17,7 @@ from losses_world import (
     VARIANTS,
     day,
     loss_of,
+    user_path,
     value_and_gradient,
 )
 from torch import Tensor
@@ -42,6 +43,31 @@ DIFFERENTIABLE = [n for n in ALL if n != "lambdarank"]
 def test_every_loss_is_under_test() -> None:
     tested = {kind for kind, _ in VARIANTS.values() if ":" not in kind}
     assert tested | {"cross_entropy"} == set(loss_names())
+
+
+def test_a_users_loss_is_in_the_type_of_the_scores() -> None:
+    """Processes sum over days together: all must send the same type."""
+    loss = make_loss(user_path("user_double"))
+    scores, targets, mask = (part.clone() for part in day(1))
+    scores = scores.float()
+    value, _ = loss.per_day(scores, loss.tables(targets.float(), mask))
+    assert value.dtype == torch.float32
+
+
+@pytest.mark.parametrize("name", [n for n in ALL if "drawn" not in n])
+def test_the_value_without_skill_is_that_of_equal_scores(name: str) -> None:
+    """Some losses know it in closed form: a mixture need not compare all names."""
+    _, targets, mask = day(1)
+    mask[0, 20:] = False
+    mask[1] = False
+    loss = loss_of(name)
+    tables = loss.tables(torch.where(mask, targets, 0.0), mask)
+    zeros = torch.zeros_like(targets)
+    value, counted = loss.per_day(zeros, tables)
+    found = loss.without_skill(zeros, tables)
+    if counted.any():
+        torch.testing.assert_close(found[counted], value[counted])
+    torch.testing.assert_close(found[[0, 2]], value[[0, 2]])
 
 
 @pytest.mark.parametrize("name", ALL)

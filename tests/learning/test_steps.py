@@ -206,7 +206,9 @@ def test_a_network_without_series_takes_blocks_window_by_window() -> None:
     config = replace(CONFIG, bars_per_block=12)
     assert type(step_of(network_of("mlp"), block, config)) is PlainStep
     limited = replace(config, max_windows_per_pass=20)
-    assert type(step_of(Causal(), block, limited)) is CachedStep
+    assert type(step_of(network_of("mlp"), block, limited)) is CachedStep
+    with pytest.raises(UserError, match="leave one of them out"):
+        step_of(Causal(), block, limited)
 
 
 def test_bfloat16_is_for_the_network_alone() -> None:
@@ -312,6 +314,32 @@ def test_processes_that_share_a_batch_take_the_step_of_one(n_bars: int) -> None:
     for network in networks:
         for one, other in zip(network.parameters(), alone.parameters(), strict=True):
             torch.testing.assert_close(one.grad, other.grad, rtol=1e-4, atol=1e-7)
+
+
+class Recorder:
+    """One of three processes; it notes the types of what it is to sum."""
+
+    def __init__(self, rank: int) -> None:
+        self.rank, self.size = rank, 3
+        self.types: list[torch.dtype] = []
+
+    def all_reduce_(self, tensor: Tensor) -> Tensor:
+        self.types.append(tensor.dtype)
+        return tensor
+
+
+@pytest.mark.parametrize("double", [False, True])
+def test_a_process_without_a_bar_sums_the_types_of_the_others(double: bool) -> None:
+    block, _ = prepared(double)
+    groups = [Recorder(0), Recorder(2)]
+    for group in groups:
+        network = network_of("mlp")
+        network = network.double() if double else network
+        batch = next(block.batches(np.arange(6, 8), 2, group.rank, 3))
+        assert (batch.n_cells == 0) == (group.rank == 2)
+        step_of(network, block, group=group)(batch)
+    expected = torch.float64 if double else torch.float32
+    assert groups[0].types == groups[1].types == [expected] * 2
 
 
 def test_one_process_is_a_group() -> None:

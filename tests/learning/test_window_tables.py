@@ -118,6 +118,35 @@ def test_tables_are_the_same_in_any_pieces(monkeypatch: pytest.MonkeyPatch) -> N
             assert torch.equal(*found)
 
 
+@pytest.mark.parametrize("name", ["log_anchored", "returns"])
+def test_prices_share_one_number_of_a_table(name: str) -> None:
+    transform, values = window_transform(name), torch.from_numpy(ohlcv(7, 3, 20))
+    assert transform is not None
+    tables = transform.tables(values, 4)
+    assert tables.shift.shape == (60, 2)
+    assert tables.columns.tolist() == [0, 0, 0, 0, 1] * 4
+    # The shift of a window, (L, C), is the same in each bar.
+    window = values[1, 5:9].clone()
+    expected = window - tables.shift[25, [0, 0, 0, 0, 1]]
+    if tables.divisor is not None:
+        assert tables.divisor is tables.shift
+        expected /= tables.shift[25, [0, 0, 0, 0, 1]]
+    assert torch.equal(tables.apply_(window[None], torch.tensor([25]))[0], expected)
+
+
+@pytest.mark.parametrize("name", IN_WINDOW)
+def test_a_broken_channel_does_not_touch_the_others(name: str) -> None:
+    transform, values = window_transform(name), torch.from_numpy(ohlcv(8, 1, 8))
+    assert transform is not None
+    tables = transform.tables(values, 8)
+    before = tables.apply_(values.clone(), torch.tensor([0]))
+    for broken in (torch.nan, torch.inf):
+        tables.shift[0, -1] = broken  # of the volume alone
+        after = tables.apply_(values.clone(), torch.tensor([0]))
+        assert torch.equal(after[:, :, :4], before[:, :, :4])
+        assert not after[:, :, 4].isfinite().any()
+
+
 @settings(max_examples=40, deadline=None)
 @given(length=st.integers(1, 33), seed=st.integers(0, 1000))
 def test_every_window_is_combined_once_from_each_bar(length: int, seed: int) -> None:

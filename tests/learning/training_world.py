@@ -157,7 +157,7 @@ def checkpointed_training(
         epochs=6,
         patience=4,
         schedule=schedule,
-        min_delta=0.05,
+        min_delta=0.2,
         warmup_share=0.1,
         symbols_per_timestamp=13,
         **changes,

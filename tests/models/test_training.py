@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import pickle
 from collections.abc import Callable
 from dataclasses import replace
@@ -130,6 +131,20 @@ def test_a_finished_job_is_reused_and_a_damaged_one_made_again(
 )
 def test_what_changes_the_result_changes_the_key(job: Make, change: dict) -> None:
     assert job().key != job(**change).key
+
+
+def test_an_edited_loss_of_ones_own_changes_the_key(
+    job: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its name stays the same; a stored model of the older one must not be reused."""
+    monkeypatch.syspath_prepend(str(tmp_path))
+    made = job(parameters={"regression_loss": "own_key_loss:loss"})
+    keys = {made.key}
+    for number in (1, 2):
+        (tmp_path / "own_key_loss.py").write_text(f"def loss(s, t, m): return {number}")
+        importlib.invalidate_caches()
+        keys.add(made.key)
+    assert len(keys) == 3
 
 
 def test_changed_data_and_an_empty_block_are_refused(job: Make) -> None:

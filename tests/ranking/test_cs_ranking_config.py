@@ -8,8 +8,15 @@ from typing import Any, get_args
 import pytest
 from pydantic import ValidationError
 
+from ranking_pipeline.config import is_cs_ranking_enabled
 from ranking_pipeline.learning.channels import NORMALIZATIONS
-from ranking_pipeline.learning.losses import loss_names, loss_parameters, make_loss
+from ranking_pipeline.learning.loss_names import LOSS_ALIASES
+from ranking_pipeline.learning.losses import (
+    canonical_loss,
+    loss_names,
+    loss_parameters,
+    make_loss,
+)
 from ranking_pipeline.learning.networks import network_names
 from ranking_pipeline.pipelines.cs_ranking.config import (
     LOSS_KEYS,
@@ -107,7 +114,10 @@ def test_older_names_become_the_canonical_ones() -> None:
     assert read.input.normalization == "log_returns"
     assert read.target.residualize == "mean"
     assert config("target.residualize", False).target.residualize == "none"
-    assert config("loss.type", "mse").loss.type == "pointwise"
+    for alias, name in LOSS_ALIASES.items():
+        assert canonical_loss(alias) == name
+        if name != "mixture":
+            assert config("loss.type", alias).loss.type == name
 
 
 def test_every_key_reaches_its_place() -> None:
@@ -186,6 +196,9 @@ def test_terms_belong_to_a_mixture_and_to_nothing_else(type_: str) -> None:
         ("target.winsorize", [0.9, 0.1]),
         ("network.hidden", 129),
         ("training.seeds", []),
+        ("training.seeds", [0, 0]),
+        ("training.seeds", [-1]),
+        ("training.compile", True),  # of an lstm
         ("targets", []),
         ("training.device", "gpu"),
         ("extra", 1),
@@ -194,3 +207,45 @@ def test_terms_belong_to_a_mixture_and_to_nothing_else(type_: str) -> None:
 def test_wrong_values_and_unknown_keys_are_refused(path: str, value: Any) -> None:
     with pytest.raises(ValidationError):
         config(path, value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"network": {"name": "tcn", "kernel_size": 2}}, "kernel_size"),
+        (
+            {
+                "network": {"name": "mlp"},
+                "training": {"compile": True, "cuda_graph": True},
+            },
+            "one of them is",
+        ),
+        (
+            {"training": {"cuda_graph": True}, "batching": {"max_windows_per_pass": 9}},
+            "max_windows_per_pass",
+        ),
+        ({"training": {"cuda_graph": True, "processes": 2}}, "processes"),
+        ({"training": {"cuda_graph": True, "device": "cpu"}}, "device"),
+    ],
+)
+def test_what_does_not_go_together_is_refused_before_any_work(
+    changes: dict[str, dict[str, Any]], said: str
+) -> None:
+    values = copy.deepcopy(VALUES)
+    for section, some in changes.items():
+        values[section] |= some
+    with pytest.raises(ValidationError, match=said):
+        CsRankingConfig.model_validate(values)
+
+
+def test_a_loss_named_twice_in_a_mixture_is_refused() -> None:
+    values = copy.deepcopy(VALUES)
+    values["loss"] |= {"type": "mixture", "terms": {"mse": 1.0, "pointwise": 2.0}}
+    with pytest.raises(ValidationError, match="twice"):
+        CsRankingConfig.model_validate(values)
+
+
+def test_one_helper_tells_whether_the_network_is_on() -> None:
+    for on in (True, False):
+        values = copy.deepcopy(VALUES) | {"enabled": on}
+        assert is_cs_ranking_enabled({"cs_ranking": values}) is on

@@ -153,6 +153,8 @@ def test_monotone_changes_of_the_score_change_nothing() -> None:
     options = {"top_pct": 0.1, "bottom_pct": 0.1, "cost_bps_per_side": 5.0}
     plain = validation_metrics(scores, payoffs, mask, **options)
     bent = validation_metrics(scores.exp() * 7 - 3, payoffs, mask, **options)
+    # Pearson's correlation alone sees the size of a score.
+    assert bent.pop("pearson_ic") != plain.pop("pearson_ic")
     assert bent == plain
 
 

@@ -2,25 +2,34 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import math
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
+from hashlib import sha256
+from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from jsonschema import ValidationError as SchemaError
+from jsonschema import validate
 from ranking_world import BARS, SYMBOLS, World, fit, make_spec, make_world
 from scipy import stats
 
 from ranking_pipeline.errors import UserError
+from ranking_pipeline.ranking import ranker as ranker_module
 from ranking_pipeline.ranking.predictor import UniverseRanking, rank_universe
 from ranking_pipeline.ranking.ranker import (
     Checkpoints,
     Ranker,
     Watcher,
+    _key,
     score_panel,
     train_ranker,
 )
@@ -28,6 +37,8 @@ from ranking_pipeline.ranking.store import (
     Provenance,
     from_tensors,
     load_ranker,
+    model_meta,
+    ranker_of,
     save_ranker,
     to_tensors,
     weights_file,
@@ -155,6 +166,65 @@ def test_without_validation_metrics_are_unknown(world: World) -> None:
     )
     assert math.isnan(fitted.metrics["best_ic"])
     assert fitted.metrics["epochs_trained"] == 6
+
+
+def schema() -> dict[str, Any]:
+    path = files("ranking_pipeline.ranking") / "model_meta.schema.json"
+    read: dict[str, Any] = json.loads(path.read_text("utf-8"))
+    return read
+
+
+@pytest.mark.parametrize("normalization", ["log_returns", "zscore"])
+def test_the_meta_document_keeps_its_contract(
+    world: World, normalization: str, tmp_path: Path
+) -> None:
+    fitted = fit(world, normalization=normalization, seeds=(0,))
+    save_ranker(fitted, tmp_path, PROVENANCE)
+    meta = json.loads((tmp_path / "model_meta.json").read_text("utf-8"))
+    validate(meta, schema())
+    assert meta["metrics"]["mean_RankIC"] == fitted.metrics["best_ic"]
+    assert meta["metrics"]["mean_IC"] == fitted.metrics["pearson_ic"]
+    assert meta["data"]["train_windows"] > meta["data"]["train_bars"] > 100
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        {"model_checksum": "abc"},
+        {"sequence_length": 0},
+        {"metrics": {"mean_IC": 0.1}},
+        {"input_mode": "features"},
+        {"unknown": 1},
+        {"channel_scale": {"mean": [0.0] * 5, "deviation": [1.0, 1.0, 0.0, 1.0, 1.0]}},
+    ],
+)
+def test_a_document_that_breaks_the_contract_is_found(
+    ranker: Ranker, tmp_path: Path, broken: dict[str, Any]
+) -> None:
+    save_ranker(ranker, tmp_path, PROVENANCE)
+    meta = json.loads((tmp_path / "model_meta.json").read_text("utf-8"))
+    validate(meta, schema())
+    with pytest.raises(SchemaError):
+        validate(meta | broken, schema())
+
+
+def test_one_ranker_is_taken_out_of_what_a_run_stored(
+    world: World, ranker: Ranker
+) -> None:
+    tensors = to_tensors(ranker)
+    checksum = sha256(weights_file(tensors)).hexdigest()
+    metas = {"fwd_ret_1d": model_meta(ranker, PROVENANCE, checksum)}
+    stored = {f"fwd_ret_1d/{k}": v.numpy() for k, v in tensors.items()}
+    taken = ranker_of(stored, metas, "fwd_ret_1d")
+    np.testing.assert_array_equal(
+        score_panel(taken, world.ohlcv), score_panel(ranker, world.ohlcv)
+    )
+    with pytest.raises(UserError, match="fwd_ret_5d"):
+        ranker_of(stored, metas, "fwd_ret_5d")
+    name = next(iter(stored))
+    stored[name] = stored[name] + 1
+    with pytest.raises(UserError, match="vouches"):
+        ranker_of(stored, metas, "fwd_ret_1d")
 
 
 def test_a_stored_ranker_scores_the_same(
@@ -376,6 +446,63 @@ def test_a_checkpoint_of_other_data_is_not_used(world: World, tmp_path: Path) ->
     first = train_ranker(other, make_spec(seeds=(0,)), checkpoints=kept)
     fresh = train_ranker(other, make_spec(seeds=(0,)))
     assert weights_file(to_tensors(first)) == weights_file(to_tensors(fresh))
+
+
+def test_a_loss_of_ones_own_that_was_edited_is_trained_anew(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Even after the training was done: the name of the function is the same."""
+    source = "def loss(s, t, m): return ((s - {} * t).square() * m).sum(1)\n"
+    monkeypatch.syspath_prepend(str(tmp_path))
+    kept = Checkpoints(tmp_path / "kept", every_seconds=0)
+    spec, found = make_spec(seeds=(0,), loss="edited_loss:loss"), []
+    for factor in (1, -1):
+        (tmp_path / "edited_loss.py").write_text(source.format(factor))
+        sys.modules.pop("edited_loss", None)
+        importlib.invalidate_caches()
+        shutil.rmtree(tmp_path / "__pycache__", ignore_errors=True)
+        found.append(train_ranker(world.data, spec, checkpoints=kept))
+    assert weights_file(to_tensors(found[0])) != weights_file(to_tensors(found[1]))
+
+
+def test_a_checkpoint_of_other_sources_is_not_used(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = _key(world.data, make_spec(), "cpu", 1)
+    assert _key(world.data, make_spec(), "cpu", 1) == key
+    monkeypatch.setattr(ranker_module, "sources_digest", lambda *places: "other")
+    assert _key(world.data, make_spec(), "cpu", 1) != key
+
+
+def test_a_training_that_is_done_outlives_what_does_not_concern_it(
+    world: World, tmp_path: Path
+) -> None:
+    """One more seed, or another cost of trading: only what is new is trained."""
+    kept, heard = Checkpoints(tmp_path, every_seconds=0), Counting()
+    first = train_ranker(world.data, make_spec(seeds=(0,)), checkpoints=kept)
+    spec = make_spec(seeds=(0, 1), cost_bps_per_side=7.0)
+    both = train_ranker(world.data, spec, checkpoints=kept, watcher=heard)
+    assert {row["seed"] for row in heard.rows} == {1.0}
+    assert all(torch.equal(v, both.states[0][k]) for k, v in first.states[0].items())
+
+
+@pytest.mark.parametrize("validated", [True, False])
+def test_training_bars_with_too_few_names_are_refused(
+    world: World, validated: bool
+) -> None:
+    few, data = world.data.train.copy(), world.data
+    few[:, 5:] = False
+    validation = data.validation & validated
+    with pytest.raises(UserError, match="min_symbols_per_timestamp"):
+        train_ranker(replace(data, train=few, validation=validation), make_spec())
+
+
+def test_payoffs_that_are_no_returns_are_refused_before_any_step(world: World) -> None:
+    heard = Counting()
+    data = replace(world.data, payoff=world.target)
+    with pytest.raises(UserError, match="percentiles"):
+        train_ranker(data, make_spec(), watcher=heard)
+    assert heard.seen == 0
 
 
 class Counting(Watcher):

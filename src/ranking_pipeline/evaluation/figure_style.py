@@ -14,7 +14,9 @@ FONT = "-apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
 INK, SOFT, GRID = "#1f2933", "#66727f", "#e6e9ed"
 FAMILY_COLOURS = {
     "lightgbm": "#2f6f9f",
+    "lightgbm_rank": "#1f4e79",
     "xgboost": "#6a9fb5",
+    "xgboost_rank": "#4a7d92",
     "random_forest": "#7a9e5f",
     "ridge": "#b08a3c",
     "mlp": "#a65d57",
@@ -22,6 +24,10 @@ FAMILY_COLOURS = {
     "transformer": "#c27ba0",
     "tcn": "#4f9d8e",
     "gru": "#6f7fc4",
+    "alstm": "#5d4a8f",
+    "mixer": "#b58fb0",
+    "stock_transformer": "#9b5b7f",
+    "cross_stock": "#d0699a",
     "linear": "#9a8f5a",
     "baseline": "#9aa5b1",
     "oracle": "#3e4c59",

@@ -179,13 +179,20 @@ def routing_map(plan: Mapping[str, Any]) -> FigureDict:
 
 
 def learning_curves(history: pd.DataFrame) -> FigureDict:
-    """Draw validation rank IC per epoch by target and seed, best epochs marked."""
+    """Draw rank IC per epoch by target and seed, best epochs marked.
+
+    Validation is solid, the mean over the training steps of the epoch dotted.
+    """
     series, best = [], []
     for index, ((target, seed), rows) in enumerate(history.groupby(["target", "seed"])):
         colour = SPARE_COLOURS[index % len(SPARE_COLOURS)]
         name = f"{target}, seed {seed}"
         values = rows["validation_ic"].to_numpy(dtype=float)
-        series.append((name, rows["epoch"].to_numpy(), values, {"color": colour}))
+        epochs = rows["epoch"].to_numpy()
+        series.append((name, epochs, values, {"color": colour}))
+        seen = rows["train_ic"].to_numpy(dtype=float)
+        dotted: dict[str, Any] = {"color": colour, "dash": "dot", "width": 1}
+        series.append((f"{name}, training", epochs, seen, dotted))
         marked = rows[rows["best"].astype(bool)].tail(1)
         best.append(
             {
@@ -198,7 +205,7 @@ def learning_curves(history: pd.DataFrame) -> FigureDict:
                 "name": name,
             }
         )
-    figure = lines(series, layout("epoch", "validation rank IC"))
+    figure = lines(series, layout("epoch", "rank IC"))
     figure["data"] += best
     return figure
 

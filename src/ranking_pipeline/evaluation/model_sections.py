@@ -97,19 +97,58 @@ def cs_ranking_section(history: pd.DataFrame, meta: Mapping[str, Any]) -> Sectio
     }
     lead = (
         f"A ranking network ({'; '.join(sorted(networks))}) learned from whole "
-        f"cross-sections, for at most {history['epoch'].nunique()} epochs. Of each seed "
-        "the epoch with the best validation is kept."
+        f"cross-sections: {_counted(meta)}. Of each seed the epoch with the best "
+        "validation is kept."
     )
     columns = [
         ("target", "target", "text"), ("seed", "seed", "int"),
         ("epoch", "epoch", "int"), ("train_loss", "train loss", "number"),
-        ("validation_ic", "validation IC", "ic"),
+        ("train_ic", "train IC", "ic"), ("validation_ic", "validation IC", "ic"),
         ("spread_bps", "validation spread, bps", "bps"),
     ]  # fmt: skip
     best = best.assign(spread_bps=1e4 * best["validation_spread"])
-    tables = (table_of(best, "Epochs kept", columns),)
+    tables = (_ranker_table(meta), table_of(best, "Epochs kept", columns))
     name = "Cross-sectional ranking"
     return Section("cs_ranking", name, lead, tables, _curves(history))
+
+
+def _counted(meta: Mapping[str, Any]) -> str:
+    """How much there was to learn from, and what was too small."""
+    total = pd.DataFrame([document["data"] for document in meta.values()]).sum()
+    dropped = int(total["train_bars_dropped"])
+    left_out = f"; {dropped:,} bars with too few names were left out" if dropped else ""
+    return (
+        f"{int(total['train_windows']):,} windows on {int(total['train_bars']):,} "
+        f"training bars{left_out}"
+    )
+
+
+def _ranker_table(meta: Mapping[str, Any]) -> Table:
+    """What validation says of the averaged score, and how much single seeds differ."""
+    rows = pd.DataFrame(
+        {"target": target} | document["cross_sectional_ranking"]["training_metrics"]
+        for target, document in meta.items()
+    )
+    rows["net_bps"] = 1e4 * rows["net_spread"].astype(float)
+    rows["spread_bps"] = 1e4 * rows["best_spread"].astype(float)
+    columns = [
+        ("target", "target", "text"), ("best_ic ic_t", "IC (t)", "ic_t"),
+        ("ic_ir", "ICIR", "number"), ("ic_hit_rate", "hit rate", "percent"),
+        ("spread_bps", "spread, bps", "bps"), ("turnover", "turnover", "number"),
+        ("net_bps", "net spread, bps", "bps"),
+        ("precision_top", "top precision", "percent"),
+        ("precision_bottom", "bottom precision", "percent"),
+        ("seed_ic_mean", "one seed’s IC", "ic"), ("seed_ic_std", "± over seeds", "ic"),
+        ("n_bars", "bars", "int"),
+    ]  # fmt: skip
+    caption = (
+        "The mean rank over seeds, measured against the raw forward return on the "
+        "validation split, which also chose the epochs: an upper bound of what to "
+        "expect. Precision is the share of a tail by score that is in that tail by "
+        "return."
+    )
+    title = "Averaged over seeds, validation"
+    return table_of(rows, title, columns, caption=caption)
 
 
 def evaluation_section(result: Evaluation) -> Section:

@@ -106,8 +106,9 @@ def fit_scale(
     -------
     ChannelScale or None
         For ``log_anchored`` the mean is zero and the deviation the root mean square of
-        the windows' own values, on windows spread evenly over the training cells: what
-        is taken off inside a window is a sum of the same logarithms.
+        the windows' own values, on windows spread evenly over the training cells: one
+        for all prices, because the close that is taken off them is scaled by it too,
+        and one for the volume.
     """
     if not needs_scale(normalization):
         return None
@@ -116,8 +117,10 @@ def fit_scale(
     windows = _sample_windows(channels, bars, length)
     windows[:, :, PRICES] -= windows[:, -1:, CLOSE, None].copy()
     windows[:, :, VOLUME] -= windows[:, :, VOLUME].mean(axis=1, keepdims=True)
-    size = np.sqrt(np.square(windows).mean(axis=(0, 1)))
-    steady = np.where(size > 0, size, 1.0)
+    square = np.square(windows).mean(axis=(0, 1))
+    # The last close is taken off all prices, so that they need one and the same unit.
+    square[PRICES] = square[PRICES].mean()
+    steady = np.where(square > 0, np.sqrt(square), 1.0)
     return ChannelScale((0.0,) * channels.shape[2], tuple(steady.tolist()))
 
 

@@ -250,9 +250,10 @@ def _launch(work: WorkFolder, processes: int, timeout_seconds: float) -> None:
         rdzv_configs={"timeout": 300},
         local_addr="localhost",
         max_restarts=0,
-        shutdown_timeout=_STOPPING_SECONDS,
         logs_specs=DefaultLogsSpecs(log_dir=str(logs), redirects=Std.ALL),
     )
+    if hasattr(config, "shutdown_timeout"):  # torch 2.11 waits 30 seconds, always
+        config.shutdown_timeout = _STOPPING_SECONDS
     start = elastic_launch(config, sys.executable)
     codes: dict[int, int] = {}
     with _quiet(), _same_signal_handlers():

@@ -43,8 +43,11 @@ class EpochPlan:
     def whole(
         cls, block: CrossSections, bars_per_batch: int, group: Group
     ) -> EpochPlan:
-        """Visit every bar once and in order; each process takes every size-th bar."""
-        mine = [rows[group.rank :: group.size] for rows in block.span_rows()]
+        """Visit every bar once and in order; each process takes every size-th bar.
+
+        Counted over all spans, so that as many bars as processes give each of them one.
+        """
+        mine = [r[r % group.size == group.rank] for r in block.span_rows()]
         spans = [(span, pieces(rows, bars_per_batch)) for span, rows in enumerate(mine)]
         return cls(block, [(span, steps) for span, steps in spans if steps])
 

@@ -18,7 +18,7 @@ from ranking_pipeline.learning.dense import SeriesScorer, dense_scores
 from ranking_pipeline.learning.device import Group, SingleProcess, seeded
 from ranking_pipeline.learning.epochs import EpochPlan, n_steps
 from ranking_pipeline.learning.loop_config import LoopConfig
-from ranking_pipeline.learning.losses.base import CrossSectionLoss
+from ranking_pipeline.learning.losses.base import CrossSectionLoss, mean_over_days
 from ranking_pipeline.learning.progress import History, Progress, Totals
 from ranking_pipeline.learning.schedule import Schedule, set_rate
 from ranking_pipeline.learning.steps import (
@@ -106,11 +106,7 @@ def train(
         being finite, or no epoch has a defined validation metric.
     """
     train_block, validation = blocks
-    if train_block.n_bars == 0:
-        raise UserError(
-            "no training bar has enough complete windows: lower sequence_length or "
-            "min_symbols_per_timestamp, or give more history."
-        )
+    _check_blocks(train_block, validation, config)
     device = train_block.inputs.device
     network.to(device)
     optimizer = make_optimizer(network, config)
@@ -133,6 +129,7 @@ def train(
     block = None
     with seeded(config.seed, device, group.rank):
         keeper.resume()
+        progress.report(config.seed)
         while not progress.finished:
             # One pass over the bars. Nothing in it waits for the device.
             plan = EpochPlan.make(train_block, config, progress.epoch)
@@ -151,7 +148,7 @@ def train(
 
             # The only read of the epoch before validation.
             row = {"epoch": float(progress.epoch)} | totals.read(group)
-            _check_loss(row, config)
+            _check_finite(row, network, config)
             seconds = time.perf_counter() - started
             row["learning_rate"] = schedule.rate(progress.all_steps - 1)
 
@@ -182,11 +179,33 @@ def train(
     )
 
 
-def _check_loss(row: dict[str, float], config: LoopConfig) -> None:
+def _check_blocks(
+    train_block: CrossSections, validation: CrossSections | None, config: LoopConfig
+) -> None:
+    if train_block.n_bars == 0:
+        raise UserError(
+            "no training bar has enough complete windows: lower sequence_length or "
+            "min_symbols_per_timestamp, or give more history."
+        )
+    if config.schedule == "plateau" and validation is None:
+        raise UserError("schedule is 'plateau', which needs a validation block.")
+
+
+def _check_finite(
+    row: dict[str, float], network: nn.Module, config: LoopConfig
+) -> None:
+    """Refuse an epoch that diverged; its last step shows in the weights alone."""
+    remedy = f"lower learning_rate ({config.learning_rate}) or check inputs and loss."
+    epoch = f"{row['epoch']:.0f}"
     if not math.isfinite(row["train_loss"]):
         raise UserError(
-            f"the training loss is {row['train_loss']} in epoch {row['epoch']:.0f}: "
-            f"lower learning_rate ({config.learning_rate}) or check the inputs."
+            f"the training loss is {row['train_loss']} in epoch {epoch}: {remedy}"
+        )
+    with torch.no_grad():
+        weights = [part.isfinite().all() for part in network.parameters()]
+    if weights and not bool(torch.stack(weights).all()):
+        raise UserError(
+            f"weights of the network are not finite after epoch {epoch}: {remedy}"
         )
 
 
@@ -256,9 +275,14 @@ def _scored(
 
 
 def negative_loss(loss: CrossSectionLoss) -> Measure:
-    """Make a measure for :func:`train`: minus the loss on the validation block."""
+    """Make a measure for :func:`train`: minus the loss on the validation block.
+
+    NaN where the loss counts no day of it.
+    """
 
     def measure(scores: Tensor, targets: Tensor, mask: Tensor) -> Mapping[str, Tensor]:
-        return {"validation_score": -loss(scores, targets, mask)}
+        per_day, counted = loss.days(scores, targets, mask)
+        value = -mean_over_days(per_day, counted)
+        return {"validation_score": value.masked_fill(~counted.any(), torch.nan)}
 
     return measure

@@ -4,6 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ranking_pipeline.errors import UserError
+
+_AT_LEAST_ONE = (
+    "epochs",
+    "timestamps_per_batch",
+    "symbols_per_timestamp",
+    "timestamps_per_epoch",
+    "patience",
+    "max_windows_per_pass",
+    "bars_per_block",
+)
+
 
 @dataclass(frozen=True)
 class LoopConfig:
@@ -67,3 +79,20 @@ class LoopConfig:
     cuda_graph: bool = False
     max_windows_per_pass: int | None = None
     bars_per_block: int | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what no training can be made of.
+
+        Raises
+        ------
+        UserError
+            Naming the first value that is out of range.
+        """
+        for name in _AT_LEAST_ONE:
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise UserError(f"{name} is {value}; use 1 or more.")
+        for name in ("learning_rate", "gradient_clip"):
+            value = getattr(self, name)
+            if not value > 0:
+                raise UserError(f"{name} is {value}; use a number above 0.")

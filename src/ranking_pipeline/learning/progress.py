@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,6 +15,8 @@ from ranking_pipeline.learning.device import Group
 from ranking_pipeline.learning.steps import StepResult
 
 History = list[dict[str, float]]
+
+_LOG = logging.getLogger(__name__)
 
 
 class Totals:
@@ -82,6 +85,13 @@ class Progress:
     best_epoch: int = 0
     best_state: dict[str, Tensor] = field(default_factory=dict)
     finished: bool = False
+
+    def report(self, seed: int) -> None:
+        """Say so in the log where a checkpoint has brought this training forward."""
+        if self.all_steps:
+            done = "is complete" if self.finished else "goes on"
+            behind = f"{len(self.history)} epochs and {self.step} steps"
+            _LOG.info("seed %d %s from its checkpoint: %s done", seed, done, behind)
 
     def count_step(self) -> None:
         """One more step is done."""

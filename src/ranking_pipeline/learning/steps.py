@@ -103,7 +103,7 @@ class Step(ABC):
         if len(batch.layout.counts):
             result = self.backward(batch)
         else:  # fewer bars in the global batch than processes
-            result = self._nothing(batch.rows.device)
+            result = self._nothing()
         self.update()
         return result
 
@@ -161,8 +161,9 @@ class Step(ABC):
         result = StepResult(loss_sum, n_counted, ic_sum, n_ic)
         return per_day, weights / everywhere.clamp(min=1), result
 
-    def _nothing(self, device: torch.device) -> StepResult:
-        zero = torch.zeros((), device=device)
+    def _nothing(self) -> StepResult:
+        # Of the scores' type: an all-reduce of two types kills the processes.
+        zero = widened(self.parameters[0].new_zeros(()).detach())
         self.group.all_reduce_(zero.clone())
         return StepResult(zero, zero, zero, zero)
 
@@ -267,6 +268,12 @@ def make_step(
         When options do not go together.
     """
     _check_options(config)
+    dense = config.bars_per_block is not None and can_score_series(network, inputs)
+    if dense and (config.cuda_graph or config.max_windows_per_pass is not None):
+        raise UserError(
+            "bars_per_block makes this network score a block in one pass, which "
+            "neither cuda_graph nor max_windows_per_pass can do: leave one of them out."
+        )
     kind: type[Step] = PlainStep
     if config.cuda_graph:
         from ranking_pipeline.learning.graph import GraphStep
@@ -274,7 +281,7 @@ def make_step(
         kind = GraphStep
     elif config.max_windows_per_pass is not None:
         kind = CachedStep
-    elif config.bars_per_block and can_score_series(network, inputs):
+    elif dense:
         kind = DenseStep
     return kind(network, loss, tables, optimizer, config, group)
 

@@ -27,35 +27,36 @@ class WindowTables:
 
     Attributes
     ----------
-    shift : Tensor of float32, shape (S * T, C)
+    shift : Tensor of float32, shape (S * T, K)
         Row symbol * T + bar belongs to the window that STARTS at this bar; rows whose
-        window would leave the panel are never read.
-    divisor : Tensor of float32, shape (S * T, C), or None
+        window would leave the panel are never read. K = 2 where the prices share a
+        number: two fifths of the panel, not all of it.
+    divisor : Tensor of float32, shape (S * T, K), or None
         Infinite for a constant channel, which then becomes zero. May be ``shift``.
+    columns : Tensor of int64, shape (n * C,)
+        Which of the K numbers belongs to each channel, n times over: what n bars of a
+        window are shifted by at once.
     """
 
     shift: Tensor
     divisor: Tensor | None
+    columns: Tensor
 
     def apply_(self, windows: Tensor, first: Tensor) -> Tensor:
         """Normalise gathered windows (N, L, C) in place; they start at rows ``first``."""
-        n_windows, length, n_channels = windows.shape
-        # A CPU is slow at inner loops of C steps: let them run over several bars.
-        bars = math.gcd(length, 8) if windows.device.type == "cpu" else 1
-        wide = windows.view(n_windows, length // bars, bars * n_channels)
-        shift = _repeated(self.shift.index_select(0, first), bars)
+        wide = windows.view(len(windows), -1, len(self.columns))  # (N, L / n, n * C)
+        shift = self._rows(self.shift, first)
         wide.sub_(shift)
         if self.divisor is self.shift:
             wide.div_(shift)
         elif self.divisor is not None:
-            wide.div_(_repeated(self.divisor.index_select(0, first), bars))
+            wide.div_(self._rows(self.divisor, first))
         return windows
 
-
-def _repeated(rows: Tensor, times: int) -> Tensor:
-    """(N, C) -> (N, 1, times * C)."""
-    wide = rows if times == 1 else torch.cat([rows] * times, dim=1)
-    return wide.unsqueeze(1)
+    def _rows(self, table: Tensor, first: Tensor) -> Tensor:
+        """Numbers (N, 1, n * C) of the windows that start at rows ``first``."""
+        rows = table.index_select(0, first).index_select(1, self.columns)
+        return rows.unsqueeze(1)
 
 
 @dataclass(frozen=True)
@@ -72,8 +73,13 @@ class WindowTransform:
 
     @property
     def n_tables(self) -> int:
-        """Tables of the panel's size that it keeps."""
-        return 1 if self.name in {"log_anchored", "returns"} else 2
+        """Tables of at most the panel's size that it keeps."""
+        return 1 if self._shares_prices else 2
+
+    @property
+    def _shares_prices(self) -> bool:
+        """Whether one number serves the four prices."""
+        return self.name in {"log_anchored", "returns"}
 
     def tables(self, values: Tensor, length: int) -> WindowTables:
         """Find the tables of all windows of a panel (S, T, C).
@@ -82,7 +88,9 @@ class WindowTransform:
         over the window in one fixed order, in float64, and are then stored as float32.
         """
         n_symbols, n_bars, n_channels = values.shape
-        stored = [torch.full_like(values, torch.nan) for _ in range(self.n_tables)]
+        kept = [0] * (CLOSE + 1) + [1] if self._shares_prices else range(n_channels)
+        shape = (n_symbols, n_bars, max(kept) + 1)
+        stored = [values.new_full(shape, torch.nan) for _ in range(self.n_tables)]
         room = _VALUES_ON_CPU if values.device.type == "cpu" else _VALUES_ON_GPU
         block = max(1, room // max(1, n_bars * n_channels))
         starts = n_bars - length + 1
@@ -91,9 +99,12 @@ class WindowTransform:
             found = _STATISTICS[self.name](values[part], length)
             for table, statistic in zip(stored, found, strict=True):
                 table[part, :starts] = statistic
-        flat = [table.view(n_symbols * n_bars, n_channels) for table in stored]
+        flat = [table.view(n_symbols * n_bars, shape[2]) for table in stored]
         divisor = flat[0] if self.name == "returns" else None
-        return WindowTables(flat[0], flat[1] if len(flat) > 1 else divisor)
+        # A CPU is slow at inner loops of C steps: let them run over several bars.
+        bars = math.gcd(length, 8) if values.device.type == "cpu" else 1
+        columns = torch.tensor([*kept] * bars, device=values.device)
+        return WindowTables(flat[0], flat[1] if len(flat) > 1 else divisor, columns)
 
     def __call__(self, windows: Tensor) -> Tensor:
         """Normalise windows (N, L, C) that are at hand; the same bits as by tables."""
@@ -122,17 +133,15 @@ def window_transform(normalization: str) -> WindowTransform | None:
 
 
 def _anchored(values: Tensor, length: int) -> list[Tensor]:
-    starts = values.shape[1] - length + 1
     close = values[:, length - 1 :, CLOSE, None]  # (s, starts, 1): the last bar's
     volume = values[:, :, VOLUME, None].double()
     mean = (over_windows(volume, length, torch.add) / length).float()
-    return [torch.cat([close.expand(-1, starts, CLOSE + 1), mean], dim=2)]
+    return [torch.cat([close, mean], dim=2)]
 
 
 def _first_bar(values: Tensor, length: int) -> list[Tensor]:
     first = values[:, : values.shape[1] - length + 1]
-    close = first[:, :, CLOSE, None].expand(-1, -1, CLOSE + 1)
-    return [torch.cat([close, first[:, :, VOLUME, None]], dim=2)]
+    return [first[:, :, CLOSE:]]
 
 
 def _moments(values: Tensor, length: int) -> list[Tensor]:

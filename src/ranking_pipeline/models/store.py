@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 import tempfile
@@ -13,7 +12,6 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import ranking_pipeline
 from ranking_pipeline.errors import UserError
 from ranking_pipeline.models import registry
 from ranking_pipeline.models.base import BaseModel
@@ -22,6 +20,7 @@ from ranking_pipeline.storage import (
     read_table,
     sha256_file,
     sha256_json,
+    sources_digest,
     sweep_temporaries,
     write_json,
 )
@@ -171,14 +170,7 @@ def content_key(made_from: Mapping[str, Any]) -> str:
 @lru_cache(maxsize=1)
 def code_version() -> dict[str, str]:
     """Hash of the sources on which a fit depends, and versions of the libraries."""
-    root = Path(ranking_pipeline.__file__).parent
-    digest = hashlib.sha256()
-    for source in _SOURCES:
-        place = root / source
-        for path in sorted(place.rglob("*.py")) if place.is_dir() else [place]:
-            digest.update(path.relative_to(root).as_posix().encode() + b"\0")
-            digest.update(path.read_bytes() + b"\0")
-    return {"sources": digest.hexdigest(), **_library_versions()}
+    return {"sources": sources_digest(*_SOURCES), **_library_versions()}
 
 
 def _library_versions() -> dict[str, str]:

@@ -23,7 +23,12 @@ from ranking_pipeline.models.classes import CLASSES
 from ranking_pipeline.models.samples import Samples
 from ranking_pipeline.models.store import PREDICTIONS, Entry, ModelStore, content_key
 from ranking_pipeline.splits import Splits
-from ranking_pipeline.storage import PanelHandle, TableHandle, write_table
+from ranking_pipeline.storage import (
+    PanelHandle,
+    TableHandle,
+    module_digest,
+    write_table,
+)
 
 PROBABILITIES = ("prob_short", "prob_neutral", "prob_long")
 _COLUMNS = {"binary": ("prob_neutral", "prob_long"), "three_class": PROBABILITIES}
@@ -99,7 +104,14 @@ class TrainingJob:
                 "feature_scale": self.feature_scale,
                 "max_train_rows": self.max_train_rows,
             }
+            | self._own_loss
         )
+
+    @property
+    def _own_loss(self) -> dict[str, str]:
+        """Source of a loss of the user's own, which the key must follow."""
+        loss = str(self.parameters.get("regression_loss", ""))
+        return {"loss_source": module_digest(loss)} if ":" in loss else {}
 
 
 def run_training_job(job: TrainingJob) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,8 @@ from ranking_pipeline.learning.channels import PRICES, VOLUME
 from ranking_pipeline.ranking.universe import Exclusion
 
 BarArray = npt.NDArray[np.float32]
+
+_DTYPE, _SHAPE = attrgetter("dtype"), attrgetter("shape")
 
 NO_FAULT = 0
 # By number; of two faults the higher one is named.
@@ -55,7 +58,7 @@ def stack_bars(
     names = _sorted_names(windows)
     found = [windows[name] for name in names]
     exclusions: dict[str, Exclusion] = {}
-    if not all(_plain(bars, expected) for bars in found):
+    if not _all_plain(found, expected):
         checked = [_checked(bars, expected) for bars in found]
         rows = list(zip(names, checked, strict=True))
         exclusions = {n: bars for n, bars in rows if isinstance(bars, Exclusion)}
@@ -127,7 +130,8 @@ def _sorted_names(windows: Mapping[str, Any]) -> list[str]:
         raise UserError(
             f"windows is a {type(windows).__name__}; give a mapping of symbol to bars."
         )
-    for name in windows:
+    others = {kind for kind in set(map(type, windows)) if not issubclass(kind, str)}
+    for name in windows if others else ():
         if not isinstance(name, str):
             raise UserError(
                 f"symbol {name!r} is a {type(name).__name__}; give symbols as text."
@@ -135,10 +139,12 @@ def _sorted_names(windows: Mapping[str, Any]) -> list[str]:
     return sorted(windows)
 
 
-def _plain(bars: object, expected: tuple[int, int]) -> bool:
-    return (
-        type(bars) is np.ndarray and bars.shape == expected and bars.dtype.kind == "f"
-    )
+def _all_plain(found: Sequence[object], expected: tuple[int, int]) -> bool:
+    """Whether all bars are arrays of floats of the shape; no step in Python for each."""
+    if set(map(type, found)) != {np.ndarray}:
+        return False
+    kinds = {dtype.kind for dtype in set(map(_DTYPE, found))}
+    return kinds == {"f"} and set(map(_SHAPE, found)) == {expected}
 
 
 def _checked(bars: object, expected: tuple[int, int]) -> npt.NDArray[Any] | Exclusion:

@@ -153,8 +153,9 @@ class CrossSectionalRankingPredictor:
             names, bars = _without(stale, names, bars)
             exclusions |= stale
         channels = self._channels(bars)
-        complete = np.isfinite(channels).all(axis=(0, 1))
-        if not complete.all():
+        finite = np.isfinite(channels)
+        if not finite.all():
+            complete = finite.all(axis=(0, 1))
             exclusions |= {names[k]: MISSING for k in np.flatnonzero(~complete)}
             names = [names[k] for k in np.flatnonzero(complete)]
             channels = channels[:, :, complete]
@@ -251,7 +252,7 @@ def averaged_shares(raw: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     """
     finite = np.isfinite(raw).all(axis=0)
     n = int(finite.sum())
-    keys = np.where(finite, -raw, np.inf)
+    keys = -raw if n == raw.shape[1] else np.where(finite, -raw, np.inf)
     _, centred = host_order(keys, np.full(len(raw), n))
     share = (centred + (n + 1)) / 2 / (n + 1)
     total = share[0]

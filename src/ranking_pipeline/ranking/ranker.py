@@ -28,6 +28,7 @@ from ranking_pipeline.learning.device import (
     SingleProcess,
     resolve_device,
     torch_threads,
+    use_huge_pages,
 )
 from ranking_pipeline.learning.loop import LoopConfig, Measure, score, train
 from ranking_pipeline.learning.losses import loss_parameters, make_loss
@@ -39,8 +40,10 @@ from ranking_pipeline.ranking.metrics import rank_ic
 from ranking_pipeline.ranking.tails import tail_spread
 from ranking_pipeline.ranking.validation import (
     no_validation_metrics,
+    require_returns,
     validation_metrics,
 )
+from ranking_pipeline.storage import module_digest, sources_digest
 
 FloatArray = npt.NDArray[np.floating]
 HistoryRow = dict[str, float]
@@ -126,6 +129,9 @@ class Ranker:
         validation.
     history : list of dict
         One row per seed and epoch, see :func:`ranking_pipeline.learning.loop.train`.
+    counts : dict
+        Bars and windows of the train and the validation block, and the bars of each
+        that have too few names.
     """
 
     spec: RankerSpec
@@ -133,6 +139,7 @@ class Ranker:
     states: tuple[dict[str, Tensor], ...]
     metrics: dict[str, float]
     history: list[HistoryRow] = field(default_factory=list)
+    counts: dict[str, int] = field(default_factory=dict)
 
 
 class Watcher:
@@ -257,6 +264,7 @@ def _train(
     watcher: Watcher,
     group: Group = SingleProcess(),  # noqa: B008 - immutable
 ) -> Ranker:
+    use_huge_pages()  # each process of a group comes here by itself
     channels = build_channels(data.ohlcv, spec.normalization)
     scale = _fit_scale(channels, data.train, spec)
     inputs = _inputs(channels, scale, spec, device)
@@ -266,6 +274,7 @@ def _train(
         for cells in (data.train, data.validation)
     ]
     _require_validation(data, blocks[1], spec)
+    require_returns(torch.from_numpy(data.payoff[blocks[1].bars]), blocks[1].mask.cpu())
     watcher.start(_windows_at_most(blocks[0], spec))
     key = "" if checkpoints is None else _key(data, spec, device, threads)
     states, history = [], list[HistoryRow]()
@@ -284,7 +293,7 @@ def _train(
         )
         states.append(result.state)
         history += [{"seed": float(seed)} | row for row in result.history]
-    ranker = Ranker(spec, scale, tuple(states), {}, history)
+    ranker = Ranker(spec, scale, tuple(states), {}, history, _counts(blocks))
     return replace(ranker, metrics=_metrics(ranker, data, blocks[1]))
 
 
@@ -330,6 +339,7 @@ def _train_together(
         tuple(states),
         facts["metrics"],
         facts["history"],
+        facts["counts"],
     )
 
 
@@ -347,7 +357,7 @@ def train_share(share: Any) -> tuple[dict[str, npt.NDArray[Any]], dict[str, Any]
         share.device,
         options["threads"],
         kept and Checkpoints(Path(kept["folder"]), kept["every_seconds"]),
-        _Reporting(share.report),
+        _Reporting(share.report, share.group.size),
         share.group,
     )
     arrays = {
@@ -360,20 +370,27 @@ def train_share(share: Any) -> tuple[dict[str, npt.NDArray[Any]], dict[str, Any]
         "scale": scale,
         "metrics": ranker.metrics,
         "history": ranker.history,
+        "counts": ranker.counts,
     }
 
 
 class _Reporting(Watcher):
-    """Sends what it hears to the process that started the training."""
+    """Sends what it hears to the process that started the training.
 
-    def __init__(self, report: Callable[[Mapping[str, Any]], None]) -> None:
+    Only the first process is heard: its windows stand for those of all.
+    """
+
+    def __init__(
+        self, report: Callable[[Mapping[str, Any]], None], processes: int
+    ) -> None:
         self._report = report
+        self._processes = processes
 
     def start(self, windows: int) -> None:
         self._report({"what": "start", "value": windows})
 
     def step(self, windows: int) -> None:
-        self._report({"what": "step", "value": windows})
+        self._report({"what": "step", "value": windows * self._processes})
 
     def epoch(self, row: HistoryRow) -> None:
         self._report({"what": "epoch", "value": row})
@@ -483,13 +500,31 @@ def _windows_at_most(block: CrossSections, spec: RankerSpec) -> int:
     counts = np.diff(block.offsets)
     if spec.loop.symbols_per_timestamp is not None:
         counts = np.minimum(counts, spec.loop.symbols_per_timestamp)
-    share = min(1.0, (spec.loop.timestamps_per_epoch or len(counts)) / len(counts))
+    n_bars = max(1, len(counts))
+    share = min(1.0, (spec.loop.timestamps_per_epoch or n_bars) / n_bars)
     return int(counts.sum() * share * spec.loop.epochs * len(spec.seeds))
 
 
+def _counts(blocks: list[CrossSections]) -> dict[str, int]:
+    return {
+        f"{name}_{what}": count
+        for name, block in zip(("train", "validation"), blocks, strict=True)
+        for what, count in (
+            ("bars", block.n_bars),
+            ("windows", block.n_cells),
+            ("bars_dropped", block.n_dropped),
+        )
+    }
+
+
 def _key(data: TrainingData, spec: RankerSpec, device: str, threads: int) -> str:
-    """Name all that the networks depend on, to the bit."""
-    facts = [asdict(spec), data.digest(), device, threads, torch.__version__]
+    """Name all that one seed's network depends on, to the bit: the code too."""
+    # Each seed has a file of its own; the cost enters the final metrics alone.
+    one = asdict(replace(spec, seeds=(), cost_bps_per_side=0.0))
+    facts = [one, data.digest(), device, threads, torch.__version__]
+    facts += [np.__version__, sources_digest("learning", "ranking")]
+    losses = [spec.loss, *(spec.loss_parameters.get("terms") or {})]
+    facts += [module_digest(name) for name in losses if ":" in name]
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 

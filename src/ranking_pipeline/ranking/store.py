@@ -103,7 +103,49 @@ def from_tensors(
         scale=None if scale is None else ChannelScale.from_dict(scale),
         states=tuple(_state(weights, place) for place in range(len(spec.seeds))),
         metrics={k: math.nan if v is None else v for k, v in metrics.items()},
+        counts=dict(meta.get("data", {})),
     )
+
+
+def ranker_of(
+    weights: Mapping[str, Tensor | npt.NDArray[Any]],
+    metas: Mapping[str, Any],
+    target: str,
+) -> Ranker:
+    """Take one ranker out of what a run stored for all its targets.
+
+    Parameters
+    ----------
+    weights : mapping
+        The dataset ``cs_model``: ``<target>/network<i>.<parameter>``.
+    metas : mapping
+        The dataset ``cs_model_meta``: one meta document per target.
+    target : str
+
+    Raises
+    ------
+    UserError
+        When the target was not trained, or the weights are not those that its meta
+        document vouches for.
+    """
+    if target not in metas:
+        raise UserError(
+            f"no ranking network was trained for {target!r}; "
+            f"there are {', '.join(metas) or 'none'}."
+        )
+    prefix = f"{target}/"
+    own = {
+        name.removeprefix(prefix): torch.as_tensor(value)
+        for name, value in weights.items()
+        if name.startswith(prefix)
+    }
+    content = weights_file(own)
+    if hashlib.sha256(content).hexdigest() != metas[target]["model_checksum"]:
+        raise UserError(
+            f"the weights of {target!r} are not those that its meta document vouches "
+            "for: take cs_model and cs_model_meta of the same run."
+        )
+    return from_tensors(own, metas[target])
 
 
 def weights_file(weights: Mapping[str, Tensor]) -> bytes:
@@ -159,6 +201,7 @@ def model_meta(
         "sequence_normalization": spec.normalization,
         "channel_scale": None if ranker.scale is None else asdict(ranker.scale),
         "metrics": {
+            "mean_IC": metrics.get("pearson_ic"),
             "mean_RankIC": metrics.get("best_ic"),
             "IC_IR": metrics.get("ic_ir"),
         },
@@ -170,6 +213,7 @@ def model_meta(
             "normalization": spec.normalization,
             "training_metrics": metrics,
         },
+        "data": ranker.counts,
         "spec": asdict(spec),
     }
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ranking_pipeline.errors import UserError
 from ranking_pipeline.ranking import series
-from ranking_pipeline.ranking.metrics import measured, rank_ic_of
+from ranking_pipeline.ranking.metrics import measured, pearson_ic, rank_ic_of
 from ranking_pipeline.ranking.ordering import order_of
 from ranking_pipeline.ranking.tails import (
     book_payoff,
@@ -23,6 +23,7 @@ from ranking_pipeline.ranking.tails import (
 BPS = 1e-4
 VALIDATION_METRICS = (
     "best_ic",
+    "pearson_ic",
     "ic_std",
     "ic_ir",
     "ic_t",
@@ -74,7 +75,8 @@ def validation_metrics(
     Returns
     -------
     dict
-        ``best_ic`` mean rank IC; ``ic_std`` its deviation (ddof 1); ``ic_ir`` their
+        ``best_ic`` mean rank IC; ``pearson_ic`` mean Pearson correlation; ``ic_std`` the
+        deviation of the rank IC (ddof 1); ``ic_ir`` their
         ratio, per bar; ``ic_t`` from means of blocks of max(10, 2 (lag + H)) bars;
         ``ic_t_newey_west`` with 2 (lag + H) lags; ``ic_hit_rate`` share of bars above
         0; ``best_spread`` mean payoff of the top tail minus the bottom tail, per H
@@ -102,6 +104,7 @@ def validation_metrics(
     lags = series.newey_west_lags(lag_bars, horizon_bars)
     values = [
         series.mean(ic),
+        series.mean(pearson_ic(scores, payoffs, mask, min_symbols)),
         series.deviation(ic),
         series.information_ratio(ic),
         series.block_t(axis, series.block_length(lag_bars, horizon_bars)),

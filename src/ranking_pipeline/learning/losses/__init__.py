@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ranking_pipeline.errors import UserError
+from ranking_pipeline.learning.loss_names import LOSS_ALIASES
 from ranking_pipeline.learning.losses.approx_ndcg import ApproxNDCG
 from ranking_pipeline.learning.losses.base import CrossSectionLoss
 from ranking_pipeline.learning.losses.correlation import InformationCoefficient
@@ -39,12 +40,6 @@ _LOSSES: dict[str, type[CrossSectionLoss]] = {
     "cross_entropy": CrossEntropy,
 }
 _MIXTURE = "mixture"
-_ALIASES = {
-    "pairwise_logistic": "pairwise",
-    "listwise_softmax": "listwise",
-    "listnet": "listwise",
-    "mse": "pointwise",
-}
 
 
 def loss_names() -> list[str]:
@@ -62,11 +57,11 @@ def canonical_loss(name: str) -> str:
     UserError
         When the name is unknown.
     """
-    known = _ALIASES.get(name, name)
+    known = LOSS_ALIASES.get(name, name)
     if known not in loss_names() and ":" not in known:
         raise UserError(
             f"loss.type is {name!r}; use one of "
-            f"{', '.join(sorted([*loss_names(), *_ALIASES]))}, or "
+            f"{', '.join(sorted([*loss_names(), *LOSS_ALIASES]))}, or "
             "package.module:function of your own."
         )
     return known

@@ -5,12 +5,8 @@ from __future__ import annotations
 from torch import Tensor
 
 from ranking_pipeline.learning.losses.base import CrossSectionLoss, Tables
-from ranking_pipeline.learning.losses.common import (
-    checked_temperature,
-    mean_weights,
-    varies,
-)
-from ranking_pipeline.learning.losses.gains import discounts, ideal_gain, rank_gains
+from ranking_pipeline.learning.losses.common import checked_temperature
+from ranking_pipeline.learning.losses.gains import discounts, gain_tables
 from ranking_pipeline.learning.losses.soft_ranks import (
     soft_ranks,
     standardised,
@@ -45,13 +41,7 @@ class ApproxNDCG(CrossSectionLoss):
 
     def tables(self, targets: Tensor, mask: Tensor) -> Tables:
         """Gains divided by their ideal sum, and weights of the names."""
-        gains = rank_gains(targets, mask)
-        ideal = ideal_gain(gains, mask).unsqueeze(1)
-        return {
-            "weights": mean_weights(mask, targets.dtype),
-            "gains": (gains / ideal).to(targets.dtype),
-            "varies": varies(targets, mask),
-        }
+        return gain_tables(targets, mask)
 
     def per_day(self, scores: Tensor, tables: Tables) -> tuple[Tensor, Tensor]:
         """1 - approximate NDCG of each day."""
@@ -60,3 +50,9 @@ class ApproxNDCG(CrossSectionLoss):
         position = soft_ranks(-level, weights, self.temperature)
         value = 1 - (tables["gains"] * discounts(position)).sum(dim=1)
         return value, tables["varies"] & level.detach().any(dim=1)
+
+    def without_skill(self, zeros: Tensor, tables: Tables) -> Tensor:
+        """1 - NDCG with every name at the middle position, (n + 1) / 2."""
+        count = (tables["weights"] > 0).sum(dim=1)
+        middle = discounts((count + 1).to(zeros.dtype) / 2)
+        return 1 - tables["gains"].sum(dim=1) * middle

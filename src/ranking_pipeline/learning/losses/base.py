@@ -72,6 +72,19 @@ class CrossSectionLoss(nn.Module, ABC):
     def forward(self, scores: Tensor, targets: Tensor, mask: Tensor) -> Tensor:
         """Mean over the days that are counted; 0, with a graph, where none is.
 
+        Parameters
+        ----------
+        scores : Tensor, shape (B, M) or (B, M, K)
+        targets : Tensor, shape (B, M)
+        mask : Tensor of bool, shape (B, M)
+        """
+        return mean_over_days(*self.days(scores, targets, mask))
+
+    def days(
+        self, scores: Tensor, targets: Tensor, mask: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Make the tables and compare: value and counted of :meth:`per_day`.
+
         Padded slots may hold anything, NaN included: they change nothing and their
         gradient is exactly zero. Half-precision scores are widened: in bfloat16 whole
         cross-sections would tie.
@@ -86,7 +99,7 @@ class CrossSectionLoss(nn.Module, ABC):
         wide = widened(scores)
         inside = known if scores.dim() == targets.dim() else known.unsqueeze(-1)
         tables = self.tables(torch.where(known, targets, 0.0).to(wide.dtype), known)
-        return mean_over_days(*self.per_day(torch.where(inside, wide, 0.0), tables))
+        return self.per_day(torch.where(inside, wide, 0.0), tables)
 
 
 def widened(scores: Tensor) -> Tensor:

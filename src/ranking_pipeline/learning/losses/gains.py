@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from ranking_pipeline.learning.losses.base import Tables
+from ranking_pipeline.learning.losses.common import mean_weights, varies
 from ranking_pipeline.learning.ranks import average_ranks
 
 
@@ -13,6 +15,21 @@ def rank_gains(targets: Tensor, mask: Tensor) -> Tensor:
     count = mask.sum(dim=1, keepdim=True)
     gains = (average_ranks(targets, mask) - 1) / (count - 1).clamp(min=1)
     return torch.where(mask, gains, 0.0)
+
+
+def gain_tables(targets: Tensor, mask: Tensor) -> Tables:
+    """What the losses on gains need of the targets.
+
+    ``gains`` (B, M) are divided by their ideal sum; ``weights`` (B, M) are those of a
+    mean over the names; ``varies`` (B,) are the days whose targets differ.
+    """
+    gains = rank_gains(targets, mask)
+    ideal = ideal_gain(gains, mask).unsqueeze(1)
+    return {
+        "weights": mean_weights(mask, targets.dtype),
+        "gains": (gains / ideal).to(targets.dtype),
+        "varies": varies(targets, mask),
+    }
 
 
 def discounts(position: Tensor) -> Tensor:

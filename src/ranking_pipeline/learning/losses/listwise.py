@@ -21,7 +21,7 @@ class ListwiseSoftmax(CrossSectionLoss):
     ----------
     temperature : float
         T. At 1 this is ListNet's loss, whose pull on a name grows like exp(z): the best
-        tenth of the names hold 39% of the weight and the worst tenth 0.2%. As T grows,
+        tenth of the names hold 39% of the weight and the worst tenth 1.1%. As T grows,
         the loss tends to half the squared error between centred scores and z.
 
     Notes

@@ -8,12 +8,8 @@ import torch
 from torch import Tensor
 
 from ranking_pipeline.learning.losses.base import CrossSectionLoss, Tables
-from ranking_pipeline.learning.losses.common import (
-    checked_temperature,
-    mean_weights,
-    varies,
-)
-from ranking_pipeline.learning.losses.gains import discounts, ideal_gain, rank_gains
+from ranking_pipeline.learning.losses.common import checked_temperature
+from ranking_pipeline.learning.losses.gains import discounts, gain_tables
 from ranking_pipeline.learning.losses.soft_ranks import (
     standardised,
 )
@@ -54,13 +50,7 @@ class NeuralNDCG(CrossSectionLoss):
 
     def tables(self, targets: Tensor, mask: Tensor) -> Tables:
         """Gains divided by their ideal sum, and weights of the names."""
-        gains = rank_gains(targets, mask)
-        ideal = ideal_gain(gains, mask).unsqueeze(1)
-        return {
-            "weights": mean_weights(mask, targets.dtype),
-            "gains": (gains / ideal).to(targets.dtype),
-            "varies": varies(targets, mask),
-        }
+        return gain_tables(targets, mask)
 
     def per_day(self, scores: Tensor, tables: Tables) -> tuple[Tensor, Tensor]:
         """1 - softly sorted NDCG of each day."""
@@ -70,6 +60,14 @@ class NeuralNDCG(CrossSectionLoss):
             level, weights > 0, tables["gains"], self.temperature
         )
         return 1 - gain, tables["varies"] & level.detach().any(dim=1)
+
+    def without_skill(self, zeros: Tensor, tables: Tables) -> Tensor:
+        """1 - NDCG with the mean gain at every place: P is then the same all over."""
+        weights = tables["weights"]
+        places = torch.arange(1, zeros.shape[1] + 1, device=zeros.device)
+        used = places <= (weights > 0).sum(dim=1, keepdim=True)
+        discount = torch.where(used, discounts(places.to(zeros.dtype)), 0.0)
+        return 1 - (tables["gains"] * weights).sum(dim=1) * discount.sum(dim=1)
 
 
 class _SortedGain(torch.autograd.Function):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from ranking_pipeline.learning.losses.base import CrossSectionLoss, Tables
@@ -55,3 +56,7 @@ class SoftSpearman(CrossSectionLoss):
         ranks = soft_ranks(level, weights, self.temperature) * (weights > 0)
         value = 1 - (unit_rows(ranks, weights) * unit).sum(dim=1)
         return value, unit.any(dim=1) & level.detach().any(dim=1)
+
+    def without_skill(self, zeros: Tensor, tables: Tables) -> Tensor:
+        """1: equal ranks have no correlation."""
+        return torch.ones_like(zeros[:, 0])

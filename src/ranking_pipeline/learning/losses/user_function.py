@@ -62,7 +62,7 @@ class UserFunction(CrossSectionLoss):
             rows = [slice(place, place + 1) for place in range(len(scores))]
             days = [self._function(shown[r], targets[r], mask[r]) for r in rows]
             value = torch.stack(days)  # (B,)
-        return torch.where(counted, value, 0.0), counted
+        return torch.where(counted, value, 0.0).to(scores.dtype), counted
 
 
 def _load(path: str) -> LossFunction:

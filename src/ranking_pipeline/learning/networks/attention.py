@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ranking_pipeline.errors import UserError
-from ranking_pipeline.learning.networks.base import NetworkSpec
+from ranking_pipeline.learning.networks.base import Dropout, NetworkSpec
 
 # Width of the feedforward part over the width of the block (Vaswani et al., 2017).
 EXPANSION = 4
@@ -94,7 +94,7 @@ class AttentionBlock(nn.Module):
             activation(),
             nn.Linear(EXPANSION * width, width),
         )
-        self.dropout = nn.Dropout(spec.dropout)
+        self.dropout = Dropout(spec.dropout)
 
     def forward(
         self, readers: Tensor, sources: Tensor, mask: Tensor | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from ranking_pipeline.learning.networks.base import NetworkSpec, score_head
+from ranking_pipeline.learning.networks.base import Dropout, NetworkSpec, score_head
 from ranking_pipeline.learning.networks.recurrent import recurrent_layers
 
 
@@ -31,7 +31,7 @@ class AttentiveRecurrentNetwork(nn.Module):
             nn.Tanh(),
             nn.Linear(spec.hidden, 1, bias=False),
         )
-        self.dropout = nn.Dropout(spec.dropout)
+        self.dropout = Dropout(spec.dropout)
         self.head = score_head(2 * spec.hidden, outputs)
 
     def forward(self, windows: Tensor) -> Tensor:

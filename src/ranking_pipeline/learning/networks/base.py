@@ -11,6 +11,10 @@ from torch import Tensor, nn
 from ranking_pipeline.errors import UserError
 from ranking_pipeline.learning.layout import Layout
 
+# Values of 16 bits.
+_LEVELS = 1 << 16
+_LOWEST_INT64 = -(1 << 63)
+
 
 @dataclass(frozen=True)
 class NetworkSpec:
@@ -86,6 +90,30 @@ class ScoreHead(nn.Linear):
         wide = hidden if hidden.dtype == torch.float64 else hidden.float()
         with torch.autocast(hidden.device.type, enabled=False):
             return super().forward(wide)
+
+
+class Dropout(nn.Dropout):
+    """Dropout that draws four units at a time on a CPU; elsewhere torch's own.
+
+    torch draws the units one by one there, which is a third of the time of a
+    perceptron. A random integer of 64 bits decides about four units, each by 16 bits:
+    the share dropped is right to 1 / 131072, and what is kept is scaled by the share
+    that is really kept. It draws from torch's generator.
+    """
+
+    def forward(self, values: Tensor) -> Tensor:
+        """Drop some of the values (any shape) in training."""
+        compiling = torch.compiler.is_compiling()
+        if not self.training or values.device.type != "cpu" or compiling:
+            return super().forward(values)
+        n_dropped = round(self.p * _LEVELS)
+        if n_dropped in {0, _LEVELS}:
+            return super().forward(values)
+        words = torch.empty(-(-values.numel() // 4), dtype=torch.int64)
+        level = words.random_(_LOWEST_INT64, None).view(torch.int16)
+        kept = level[: values.numel()].view(values.shape) >= n_dropped - _LEVELS // 2
+        scale = _LEVELS / (_LEVELS - n_dropped)
+        return values * kept.to(values.dtype).mul_(scale)
 
 
 def score_head(width: int, outputs: int) -> ScoreHead:

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from ranking_pipeline.errors import UserError
 from ranking_pipeline.learning.networks.base import (
+    Dropout,
     NetworkSpec,
     SeriesNetwork,
     score_head,
@@ -61,7 +62,7 @@ class ConvolutionBlock(nn.Module):
         self.over_units = nn.ModuleList(
             nn.Conv1d(width, width, 1) for _ in range(spec.layers - 1)
         )
-        self.dropout = nn.Dropout(spec.dropout)
+        self.dropout = Dropout(spec.dropout)
 
     def forward(self, bars: Tensor, stride: int = 1, dilation: int = 1) -> Tensor:
         """(N, H, P) -> (N, H, (P - dilation (kernel - 1) - 1) // stride + 1)."""

@@ -9,6 +9,7 @@ from ranking_pipeline.learning.layout import Layout
 from ranking_pipeline.learning.networks.attention import AttentionBlock
 from ranking_pipeline.learning.networks.base import (
     CrossStockNetwork,
+    Dropout,
     NetworkSpec,
     score_head,
 )
@@ -49,7 +50,7 @@ class MarketTokenNetwork(CrossStockNetwork):
     ) -> None:
         super().__init__()
         self.encoder = recurrent_layers(nn.GRU, spec, channels, 1)
-        self.dropout = nn.Dropout(spec.dropout)
+        self.dropout = Dropout(spec.dropout)
         self.rounds = nn.ModuleList(MarketExchange(spec) for _ in range(spec.layers))
         self.norm = nn.LayerNorm(spec.hidden)
         self.head = score_head(spec.hidden, outputs)

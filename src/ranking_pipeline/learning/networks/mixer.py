@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from ranking_pipeline.learning.networks.base import NetworkSpec, score_head
+from ranking_pipeline.learning.networks.base import Dropout, NetworkSpec, score_head
 
 
 class MixerBlock(nn.Module):
@@ -56,5 +56,5 @@ def _perceptron(width: int, hidden: int, dropout: float) -> nn.Sequential:
         nn.Linear(width, hidden),
         nn.GELU(),
         nn.Linear(hidden, width),
-        nn.Dropout(dropout),
+        Dropout(dropout),
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from ranking_pipeline.learning.networks.base import NetworkSpec, score_head
+from ranking_pipeline.learning.networks.base import Dropout, NetworkSpec, score_head
 
 
 class PerceptronNetwork(nn.Module):
@@ -19,7 +19,7 @@ class PerceptronNetwork(nn.Module):
             blocks += [
                 nn.Linear(width, spec.hidden),
                 nn.ReLU(),
-                nn.Dropout(spec.dropout),
+                Dropout(spec.dropout),
             ]
             width = spec.hidden
         self.body = nn.Sequential(*blocks)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from ranking_pipeline.errors import UserError
-from ranking_pipeline.learning.networks.base import NetworkSpec, score_head
+from ranking_pipeline.learning.networks.base import Dropout, NetworkSpec, score_head
 
 # cuDNN has a fast persistent kernel for small states; beyond this its backward is lost.
 LARGEST_RECURRENT_STATE = 128
@@ -40,7 +40,7 @@ class RecurrentNetwork(nn.Module):
         super().__init__()
         cell = nn.LSTM if spec.name == "lstm" else nn.GRU
         self.body = recurrent_layers(cell, spec, channels, spec.layers)
-        self.dropout = nn.Dropout(spec.dropout)
+        self.dropout = Dropout(spec.dropout)
         self.head = score_head(spec.hidden, outputs)
 
     def forward(self, windows: Tensor) -> Tensor:

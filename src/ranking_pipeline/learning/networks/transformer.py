@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from ranking_pipeline.learning.networks.attention import AttentionBlock
-from ranking_pipeline.learning.networks.base import NetworkSpec, score_head
+from ranking_pipeline.learning.networks.base import Dropout, NetworkSpec, score_head
 
 
 class TransformerNetwork(nn.Module):
@@ -23,7 +23,7 @@ class TransformerNetwork(nn.Module):
         self.inlet = nn.Linear(channels, spec.hidden)
         # About as large as a projected bar: which bar it is counts from the first step.
         self.positions = nn.Parameter(0.5 * torch.randn(length, spec.hidden))
-        self.dropout = nn.Dropout(spec.dropout)
+        self.dropout = Dropout(spec.dropout)
         self.blocks = nn.ModuleList(AttentionBlock(spec) for _ in range(spec.layers))
         self.norm = nn.LayerNorm(spec.hidden)
         self.head = score_head(spec.hidden, outputs)

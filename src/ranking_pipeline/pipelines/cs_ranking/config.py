@@ -8,17 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from ranking_pipeline.config import Config
+from ranking_pipeline.learning.loss_names import LOSS_ALIASES
 
 if TYPE_CHECKING:
     from ranking_pipeline.ranking.ranker import RankerSpec
     from ranking_pipeline.ranking.targets import TargetSpec
 
-_LOSS_ALIASES = {
-    "pairwise_logistic": "pairwise",
-    "listwise_softmax": "listwise",
-    "mse": "pointwise",
-    "hybrid": "mixture",
-}
 _PAIRS = ("top_pct", "bottom_pct", "margin", "max_pairs", "pairs", "weighting")
 # Keys that each loss reads; learning/losses is not imported here, since it needs torch.
 LOSS_KEYS: dict[str, tuple[str, ...]] = {
@@ -45,7 +40,7 @@ def _residual(value: Any) -> Any:
 
 
 def _loss_name(value: Any) -> Any:
-    return _LOSS_ALIASES.get(value, value) if isinstance(value, str) else value
+    return LOSS_ALIASES.get(value, value) if isinstance(value, str) else value
 
 
 def _known_loss(name: str) -> str:
@@ -59,6 +54,22 @@ def _known_loss(name: str) -> str:
 
 def _known_term(name: str) -> str:
     return _known_loss(str(_loss_name(name)))
+
+
+def _named_once(terms: Any) -> Any:
+    if isinstance(terms, dict):
+        names = [_loss_name(name) for name in terms]
+        if len(set(names)) < len(names):
+            raise ValueError(f"terms {terms} name a loss twice; give one weight each")
+    return terms
+
+
+def _own_streams(seeds: list[int]) -> list[int]:
+    if min(seeds) < 0 or len(set(seeds)) < len(seeds):
+        raise ValueError(
+            f"seeds {seeds} are not different numbers from 0: one network each"
+        )
+    return seeds
 
 
 def _normalization(value: Any) -> Any:
@@ -122,7 +133,10 @@ class CsLossConfig(Config):
     type: Annotated[str, BeforeValidator(_loss_name), AfterValidator(_known_loss)] = (
         Field(description="loss over a whole cross-section; or package.module:function")
     )
-    terms: dict[Annotated[str, AfterValidator(_known_term)], float] | None = Field(
+    terms: Annotated[
+        dict[Annotated[str, AfterValidator(_known_term)], float] | None,
+        BeforeValidator(_named_once),
+    ] = Field(
         description="mixture only: weight of each loss, which is divided by its value "
         "for equal scores"
     )
@@ -188,8 +202,8 @@ class CsBatchingConfig(Config):
     )
     bars_per_block: int | None = Field(
         gt=0,
-        description="consecutive bars that stay together in the shuffled order; a tcn "
-        "then scores a block in one pass; null = bars are shuffled one by one",
+        description="a step takes this many consecutive bars, which a tcn scores in one "
+        "pass; null = timestamps_per_batch bars at random",
     )
     max_windows_per_pass: int | None = Field(
         gt=0,
@@ -220,6 +234,10 @@ class CsNetworkConfig(Config):
             raise ValueError(
                 f"hidden is {self.hidden}; a {self.name} takes at most 128"
             )
+        if self.name == "tcn" and self.kernel_size < 3:
+            raise ValueError(
+                f"kernel_size is {self.kernel_size}; a tcn needs 3 or more"
+            )
         if self.name in _ATTENTIVE and self.hidden % self.heads:
             raise ValueError(
                 f"hidden is {self.hidden}; {self.name} needs a multiple of heads "
@@ -246,7 +264,7 @@ class CsTrainingConfig(Config):
     )
     min_delta: float = Field(ge=0, description="rise of the IC that counts as better")
     gradient_clip: float = Field(gt=0, description="largest norm of a gradient")
-    seeds: list[int] = Field(
+    seeds: Annotated[list[int], AfterValidator(_own_streams)] = Field(
         min_length=1,
         description="one network each; scores are averaged as ranks within the bar",
     )
@@ -294,6 +312,27 @@ class CsRankingConfig(Config):
     network: CsNetworkConfig
     training: CsTrainingConfig
     metrics: CsMetricsConfig
+
+    @model_validator(mode="after")
+    def _options_go_together(self) -> Self:
+        training, network = self.training, self.network.name
+        if training.compile and network in _RECURRENT:
+            raise ValueError(
+                f"training.compile is true, and a {network} is recurrent: use compile: "
+                "false, and cuda_graph: true where there is a GPU"
+            )
+        if not training.cuda_graph:
+            return self
+        clashes = {
+            "compile: true, and one of them is enough": training.compile,
+            f"device: {training.device}": training.device == "cpu",
+            f"processes: {training.processes}": training.processes > 1,
+            "batching.max_windows_per_pass": self.batching.max_windows_per_pass,
+        }
+        for option, is_set in clashes.items():
+            if is_set:
+                raise ValueError(f"training.cuda_graph does not go with {option}")
+        return self
 
     @property
     def ranked_targets(self) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -9,15 +10,18 @@ from tqdm import tqdm
 
 from ranking_pipeline.ranking.ranker import Watcher
 
+log = logging.getLogger(__name__)
+
 
 @contextmanager
 def progress_bar(title: str) -> Iterator[Watcher]:
     """Show a bar while training goes on; it counts windows over all seeds and epochs.
 
-    Training that stops early leaves it short of its end.
+    Training that stops early leaves it short of its end. Where nobody watches (the
+    output is no terminal) each epoch is a line of the log instead.
     """
     with tqdm(
-        desc=f"ranking network, {title}", unit=" windows", unit_scale=True
+        desc=f"ranking network, {title}", unit=" windows", unit_scale=True, disable=None
     ) as bar:
         yield _Bar(bar)
 
@@ -27,7 +31,8 @@ class _Bar(Watcher):
         self._bar = bar
 
     def start(self, windows: int) -> None:
-        self._bar.reset(total=windows)
+        if not self._bar.disable:
+            self._bar.reset(total=windows)
 
     def step(self, windows: int) -> None:
         self._bar.update(windows)
@@ -41,4 +46,8 @@ class _Bar(Watcher):
         }
         if "validation_ic" in row:
             shown["IC"] = f"{row['validation_ic']:.3f}"
-        self._bar.set_postfix(shown)
+        if self._bar.disable:
+            said = ", ".join(f"{name} {value}" for name, value in shown.items())
+            log.info("%s; %.0f windows/s", said, row["windows_per_second"])
+        else:
+            self._bar.set_postfix(shown)

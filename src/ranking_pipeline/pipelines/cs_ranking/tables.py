@@ -24,7 +24,7 @@ from ranking_pipeline.splits import Splits
 from ranking_pipeline.storage import TableHandle
 
 if TYPE_CHECKING:
-    from ranking_pipeline.ranking.ranker import Ranker, TrainingData
+    from ranking_pipeline.ranking.ranker import Ranker, RankerSpec, TrainingData
 
 Matrix = npt.NDArray[np.float64]
 KEY = ["timestamp", "symbol"]
@@ -121,7 +121,7 @@ def train_rankers(
                 device=config.training.device,
                 threads=config.training.threads,
                 checkpoints=Checkpoints(
-                    Path(jobs.checkpoints) / target, jobs.checkpoint_seconds
+                    _checkpoint_folder(jobs, spec, target), jobs.checkpoint_seconds
                 ),
                 watcher=watcher,
             )
@@ -137,6 +137,12 @@ def train_rankers(
     return weights, metas, frame.astype({"best": bool, "seed": int, "epoch": int})
 
 
+def _checkpoint_folder(jobs: JobsConfig, spec: RankerSpec, target: str) -> Path:
+    """A folder for each kind of network: they do not evict each other."""
+    kind = f"{spec.network.name}+{spec.loss.replace(':', '.')}"
+    return Path(jobs.checkpoints) / target / kind
+
+
 def score_table(
     panel: Panel,
     weights: Mapping[str, npt.NDArray[Any]],
@@ -146,19 +152,14 @@ def score_table(
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Rows of ``models`` and of ``predictions`` for validation and test bars."""
     from ranking_pipeline.ranking.ranker import score_panel
-    from ranking_pipeline.ranking.store import from_tensors
+    from ranking_pipeline.ranking.store import ranker_of
 
     first = Splits.from_dict(splits).verify(panel.timestamps).validation.first_bar
     cells = panel.tradable.T.copy()
     cells[:first] = False
     models, predictions = [], []
-    for target, meta in metas.items():
-        own = {
-            key.removeprefix(f"{target}/"): value
-            for key, value in weights.items()
-            if key.startswith(f"{target}/")
-        }
-        ranker = from_tensors(own, meta)
+    for target in metas:
+        ranker = ranker_of(weights, metas, target)
         scores = score_panel(ranker, panel.values, cells, config.training.device)
         row = _model_row(target, ranker, splits)
         models.append(row)
