@@ -7,7 +7,12 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
 def split_list(value: Any) -> Any:
-    """Read ``'A;B'``, a list as the command line writes it; all else stays as it is."""
+    """Read ``'A;B'``, a list as the command line writes it; all else stays as it is.
+
+    A single number is a list of one: the command line has no other way to write it.
+    """
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return [value]
     if not isinstance(value, str):
         return value
     return [part.strip() for part in value.split(";") if part.strip()]

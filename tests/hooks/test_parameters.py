@@ -133,6 +133,7 @@ def test_the_shipped_sections_do_not_contradict_each_other(
         ("data", "features.factors", ["ret_one"], "data.features"),
         ("evaluation", "primary_target", "fwd_ret_3d", "evaluation.primary_target"),
         ("cs_ranking", "targets", ["fwd_ret_3d"], "cs_ranking.targets"),
+        ("cs_ranking", "loss.type", "no.such.module:loss", "cs_ranking.loss.type"),
         ("model_training", "families", ["catbost"], "model_training.parameters"),
         (
             "model_training",

@@ -22,6 +22,7 @@ from losses_world import (
 )
 from torch import Tensor
 
+from ranking_pipeline.errors import UserError
 from ranking_pipeline.learning.losses import loss_names, make_loss
 
 ALL = list(VARIANTS)
@@ -399,3 +400,14 @@ def test_nothing_in_a_step_reads_the_device(name: str) -> None:
     assert seen
     found = [op for op, bad in itertools.product(seen, refused) if bad in op]
     assert not found
+
+
+@pytest.mark.parametrize(
+    ("function", "said"),
+    [("user_late", "too many names"), ("user_late_shape", "for 3 days")],
+)
+def test_a_users_loss_that_fails_later_says_which_one(function: str, said: str) -> None:
+    loss = make_loss(user_path(function))
+    with pytest.raises(UserError, match=said) as refused:
+        loss(*day(0))
+    assert function in str(refused.value)

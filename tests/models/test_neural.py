@@ -214,3 +214,8 @@ def test_the_stored_facts_are_plain_json(tmp_path: Path) -> None:
     assert meta["task"] == "binary"
     assert meta["facts"]["sample_shape"] == [5, 5]
     assert set(meta["facts"]["channel_scale"]) == {"mean", "deviation"}
+    # Classes have no rank IC, and a NaN cannot be stored.
+    history = json.loads(json.dumps(model.history(), allow_nan=False))
+    assert len(history) > 0
+    assert {"epoch", "train_loss", "validation_score"} <= set(history[0])
+    assert "train_ic" not in history[0]

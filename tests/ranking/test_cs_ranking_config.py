@@ -249,3 +249,19 @@ def test_one_helper_tells_whether_the_network_is_on() -> None:
     for on in (True, False):
         values = copy.deepcopy(VALUES) | {"enabled": on}
         assert is_cs_ranking_enabled({"cs_ranking": values}) is on
+
+
+def test_drawn_names_must_leave_winners_and_losers() -> None:
+    values = copy.deepcopy(VALUES)
+    values["batching"]["symbols_per_timestamp"] = 9
+    with pytest.raises(ValidationError, match="take 10 names"):
+        CsRankingConfig.model_validate(values)
+    values["loss"]["pairs"] = "all"
+    CsRankingConfig.model_validate(values)
+
+
+def test_one_seed_needs_no_list() -> None:
+    """The command line has no other way to write a list of one."""
+    assert config("training.seeds", 3).training.seeds == [3]
+    with pytest.raises(ValidationError):
+        config("training.seeds", True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from importlib.util import find_spec
 from typing import Any
 
 from ranking_pipeline.config import Config
@@ -62,9 +63,23 @@ def _names(sections: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     if primary not in known:
         yield "evaluation.primary_target", _unknown(primary, known)
     for name in RANKED:
+        yield from _own_loss(name, sections[name].loss.type)
         for target in sections[name].ranked_targets:
             if target not in known:
                 yield f"{name}.targets", _unknown(target, known)
+
+
+def _own_loss(section: str, loss: str) -> Iterator[tuple[str, str]]:
+    """Look for the module of a user's loss, without importing it."""
+    module, colon, _ = loss.partition(":")
+    if not colon:
+        return
+    try:
+        found = find_spec(module) is not None
+    except ModuleNotFoundError:
+        found = False
+    if not found:
+        yield f"{section}.loss.type", f"{loss!r}: no module {module} on the Python path"
 
 
 def _families(sections: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

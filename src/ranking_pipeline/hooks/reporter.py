@@ -168,6 +168,23 @@ def closing_words(catalog: DataCatalog) -> str:
             f"{rows['rows_repaired']:,} repaired + "
             f"{rows['rows_quarantined']:,} quarantined.",
             f"Test split opened {openings['count']} time(s) on these bars.",
+            *_failures(catalog),
             f"Report: {report.load_path()}",
         ]
     )
+
+
+def _failures(catalog: DataCatalog) -> list[str]:
+    """One line where training jobs of this run or of an earlier one have failed."""
+    outcomes = catalog["training_outcomes"]
+    if not outcomes.exists():
+        return []
+    rows = outcomes.load()
+    failed = rows[rows["status"] == "failed"]
+    if failed.empty:
+        return []
+    first = failed.iloc[0]
+    return [
+        f"{len(failed)} of {len(rows)} training jobs FAILED (training_outcomes), first "
+        f"{first['job_id']}: {first['error']}"
+    ]

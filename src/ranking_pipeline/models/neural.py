@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from abc import abstractmethod
 from dataclasses import asdict, fields
 from pathlib import Path
@@ -107,8 +108,15 @@ class NeuralModel(BaseModel):
         return model
 
     def history(self) -> list[dict[str, float]]:
-        """One row per epoch, see :func:`ranking_pipeline.learning.loop.train`."""
-        return getattr(self, "_history", [])
+        """One row per epoch, see :func:`ranking_pipeline.learning.loop.train`.
+
+        What has no value is left out: classes have no rank IC.
+        """
+        rows: list[dict[str, float]] = getattr(self, "_history", [])
+        return [
+            {name: value for name, value in row.items() if math.isfinite(value)}
+            for row in rows
+        ]
 
     @abstractmethod
     def _fit_inputs(self, train: Samples) -> dict[str, Any]:

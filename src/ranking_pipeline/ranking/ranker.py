@@ -154,6 +154,9 @@ class Watcher:
     def epoch(self, row: HistoryRow) -> None:
         """An epoch is over; the row also holds ``windows_per_second``."""
 
+    def reach(self, windows: int) -> None:
+        """So many windows need no more steps: a seed has stopped, early or not."""
+
 
 @dataclass(frozen=True)
 class Checkpoints:
@@ -275,7 +278,8 @@ def _train(
     ]
     _require_validation(data, blocks[1], spec)
     require_returns(torch.from_numpy(data.payoff[blocks[1].bars]), blocks[1].mask.cpu())
-    watcher.start(_windows_at_most(blocks[0], spec))
+    at_most = _windows_at_most(blocks[0], spec)
+    watcher.start(at_most)
     key = "" if checkpoints is None else _key(data, spec, device, threads)
     states, history = [], list[HistoryRow]()
     for seed in spec.seeds:
@@ -292,6 +296,7 @@ def _train(
             group=group,
         )
         states.append(result.state)
+        watcher.reach(at_most * len(states) // len(spec.seeds))
         history += [{"seed": float(seed)} | row for row in result.history]
     ranker = Ranker(spec, scale, tuple(states), {}, history, _counts(blocks))
     return replace(ranker, metrics=_metrics(ranker, data, blocks[1]))
@@ -394,6 +399,9 @@ class _Reporting(Watcher):
 
     def epoch(self, row: HistoryRow) -> None:
         self._report({"what": "epoch", "value": row})
+
+    def reach(self, windows: int) -> None:
+        self._report({"what": "reach", "value": windows})
 
 
 def score_panel(

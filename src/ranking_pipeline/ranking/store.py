@@ -168,6 +168,11 @@ def read_meta(folder: Path) -> dict[str, Any]:
         meta: dict[str, Any] = json.loads(path.read_text("utf-8"))
     except FileNotFoundError:
         raise UserError(f"{path} is missing; train the model again.") from None
+    except IsADirectoryError:
+        raise UserError(
+            f"{path} is a folder of versions that a run wrote; load cs_model and "
+            "cs_model_meta through the catalog, and take the ranker by ranker_of()."
+        ) from None
     except json.JSONDecodeError as error:
         raise UserError(f"{path} is not valid JSON ({error}).") from None
     needed = ("model_checksum", "spec", "channel_scale", "cross_sectional_ranking")

@@ -56,13 +56,28 @@ class UserFunction(CrossSectionLoss):
         counted, targets, mask = tables["counted"], tables["targets"], tables["mask"]
         # NaN on a day without an order must not reach the gradient.
         shown = torch.where(counted.unsqueeze(1), scores, scores.detach())
-        if self._is_per_day:
-            value = self._function(shown, targets, mask)
-        else:
-            rows = [slice(place, place + 1) for place in range(len(scores))]
-            days = [self._function(shown[r], targets[r], mask[r]) for r in rows]
-            value = torch.stack(days)  # (B,)
+        try:
+            value = self._values(shown, targets, mask)
+        # A user's function may fail in any way, on real shapes only.
+        except Exception as error:
+            raise UserError(
+                f"loss.type {self.path!r} fails on scores of shape "
+                f"{tuple(scores.shape)} ({type(error).__name__}: {error}); it must be "
+                f"{_FORM}."
+            ) from error
+        if value.shape != counted.shape:
+            raise UserError(
+                f"loss.type {self.path!r} returns {tuple(value.shape)} for "
+                f"{len(counted)} days; it must be {_FORM}."
+            )
         return torch.where(counted, value, 0.0).to(scores.dtype), counted
+
+    def _values(self, scores: Tensor, targets: Tensor, mask: Tensor) -> Tensor:
+        if self._is_per_day:
+            return self._function(scores, targets, mask)
+        rows = [slice(place, place + 1) for place in range(len(scores))]
+        days = [self._function(scores[r], targets[r], mask[r]) for r in rows]
+        return torch.stack(days)  # (B,)
 
 
 def _load(path: str) -> LossFunction:

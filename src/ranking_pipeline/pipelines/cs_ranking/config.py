@@ -314,6 +314,19 @@ class CsRankingConfig(Config):
     metrics: CsMetricsConfig
 
     @model_validator(mode="after")
+    def _drawn_names_have_tails(self) -> Self:
+        drawn = self.batching.symbols_per_timestamp
+        needed = 2 / min(self.loss.top_pct, self.loss.bottom_pct)
+        paired = self.loss.type in {"pairwise", "pairwise_hinge"}
+        if drawn and paired and self.loss.pairs == "tails" and drawn < needed:
+            raise ValueError(
+                f"batching.symbols_per_timestamp is {drawn}: two winners and two losers "
+                f"of a bar take {needed:.0f} names at these shares; draw more, raise "
+                "loss.top_pct and bottom_pct, or use loss.pairs: all"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _options_go_together(self) -> Self:
         training, network = self.training, self.network.name
         if training.compile and network in _RECURRENT:

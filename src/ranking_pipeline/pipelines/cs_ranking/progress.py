@@ -17,8 +17,9 @@ log = logging.getLogger(__name__)
 def progress_bar(title: str) -> Iterator[Watcher]:
     """Show a bar while training goes on; it counts windows over all seeds and epochs.
 
-    Training that stops early leaves it short of its end. Where nobody watches (the
-    output is no terminal) each epoch is a line of the log instead.
+    A seed that stops early, or that a checkpoint has brought forward, lets it jump to
+    the seed's end. Where nobody watches (the output is no terminal) each epoch is a
+    line of the log instead.
     """
     with tqdm(
         desc=f"ranking network, {title}", unit=" windows", unit_scale=True, disable=None
@@ -35,7 +36,11 @@ class _Bar(Watcher):
             self._bar.reset(total=windows)
 
     def step(self, windows: int) -> None:
-        self._bar.update(windows)
+        # Bars differ in size: a capped epoch may take a few windows more than foreseen.
+        self._bar.update(min(windows, (self._bar.total or windows) - self._bar.n))
+
+    def reach(self, windows: int) -> None:
+        self._bar.update(windows - self._bar.n)
 
     def epoch(self, row: dict[str, float]) -> None:
         shown = {
