@@ -306,7 +306,7 @@ def test_a_network_that_is_killed_in_training_ends_with_the_same_weights(
     jobs = place.conf / "smoke" / "parameters_jobs.yml"
     jobs.write_text("jobs: { checkpoint_seconds: 0 }\n", encoding="utf-8")
     before = place.digests()["cs_model"]
-    moment = "06_models/checkpoints/fwd_ret_1d/mlp+pairwise/seed-0.ckpt"
+    moment = "06_models/checkpoints/fwd_ret_1d/tcn+pairwise_hinge/seed-0.ckpt"
     kill_when(place, start(place, "--pipelines=cs_ranking"), moment)
     kept = place.data / moment
     saved = decode(kept.read_bytes())["state"]["shared"]["progress"]

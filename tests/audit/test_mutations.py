@@ -280,11 +280,11 @@ def train_rows_of_all_blocks(patch: Patch) -> None:
 def scaler_fitted_on_the_validation_too(patch: Patch) -> None:
     honest = ranker.train_ranker
 
-    def wider(ohlcv: Any, target: Any, payoff: Any, cells: Any, spec: Any) -> Any:
-        fit = ranker._fit_scale
+    def wider(data: Any, spec: Any) -> Any:
+        fit, cells = ranker._fit_scale, data.train | data.validation
         with pytest.MonkeyPatch.context() as inner:
-            inner.setattr(ranker, "_fit_scale", lambda c, _, n: fit(c, sum(cells), n))
-            return honest(ohlcv, target, payoff, cells, spec)
+            inner.setattr(ranker, "_fit_scale", lambda c, _, s: fit(c, cells, s))
+            return honest(data, spec)
 
     patch.setattr(ranker, "train_ranker", wider)
 

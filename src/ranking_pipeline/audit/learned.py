@@ -287,7 +287,9 @@ def _ranker(world: World, panel: Panel, labels: pd.DataFrame) -> Ranker:
         seeds=(world.seed,),
         min_symbols=LEAST_SYMBOLS,
     )
-    data = TrainingData(panel.values, payoff, payoff, cells[0], cells[1])
+    # Altered labels may fall below -1, which what is measured as a return may not.
+    measured = np.maximum(payoff, -1.0)
+    data = TrainingData(panel.values, payoff, measured, cells[0], cells[1])
     return train_ranker(data, spec)
 
 
