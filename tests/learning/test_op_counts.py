@@ -113,7 +113,7 @@ def test_the_watch_sees_what_would_wait() -> None:
     assert len(seen.waits) >= 3
 
 
-def test_a_batch_is_assembled_from_few_operations_and_four_bytes_a_cell() -> None:
+def test_a_batch_is_assembled_from_few_operations_and_two_bytes_a_cell() -> None:
     block = blocks(*world())[0]
     batches = block.batches(np.arange(32), 8)
     next(batches)
@@ -121,6 +121,6 @@ def test_a_batch_is_assembled_from_few_operations_and_four_bytes_a_cell() -> Non
         next(batches)
     assert seen.waits == []
     assert len(seen.work) <= 8
-    assert block.symbols_on_device.element_size() == 4
+    assert block.symbols_on_device.element_size() == 2
     tensors = {n for n, v in vars(block).items() if isinstance(v, torch.Tensor)}
     assert tensors == {"targets", "mask", "symbols_on_device"}

@@ -78,10 +78,10 @@ class CrossSections:
         Bars that have enough symbols, ascending.
     offsets : ndarray of int64, shape (n_bars + 1,)
         Cells offsets[i] ... offsets[i + 1] - 1 belong to bars[i].
-    symbols : ndarray of int32, shape (n_cells,)
+    symbols : ndarray of int16 or, of very many symbols, int32, shape (n_cells,)
     n_dropped : int
         Bars with some cells but too few.
-    symbols_on_device : Tensor of int32, shape (n_cells,)
+    symbols_on_device : Tensor of int16 or, of very many symbols, int32, (n_cells,)
     """
 
     inputs: Inputs
@@ -89,7 +89,7 @@ class CrossSections:
     mask: Tensor
     bars: IntArray
     offsets: IntArray
-    symbols: npt.NDArray[np.int32]
+    symbols: npt.NDArray[np.signedinteger]
     n_dropped: int
     symbols_on_device: Tensor
 
@@ -136,7 +136,9 @@ class CrossSections:
     ) -> CrossSections:
         """Blocks from rows (n_bars, S) of targets and mask."""
         offsets = np.concatenate([[0], np.cumsum(mask.sum(axis=1))]).astype(np.int64)
-        symbols = np.nonzero(mask)[1].astype(np.int32)
+        few = mask.shape[1] <= np.iinfo(np.int16).max
+        width: npt.DTypeLike = np.int16 if few else np.int32
+        symbols = np.nonzero(mask)[1].astype(width)
         return cls(
             inputs,
             targets,
@@ -223,7 +225,7 @@ class CrossSections:
         row = torch.repeat_interleave(sizes, output_size=cells[1] - cells[0])  # (N,)
         bars, shift = plan[2:].index_select(1, row)  # (N,), (N,)
         cell = torch.arange(*cells, device=row.device) + shift
-        symbols = self.symbols_on_device.index_select(0, cell)  # (N,)
+        symbols = self.symbols_on_device.index_select(0, cell).int()  # (N,)
         slots = torch.add(symbols, row, alpha=self.mask.shape[1])
         layout = Layout(slots, self.mask.index_select(0, rows), host[1])
         return Batch(self.inputs, symbols, bars, rows, layout, host[2])
