@@ -35,11 +35,7 @@ TRANSFORMER = NetworkSpec("transformer", hidden=64, layers=2)
 PREPARED_SYMBOLS, PREPARED_BARS = 60, 1000
 
 
-def run(
-    rounds: int | None,
-    peer_python: Path | None = None,
-    peer_scripts: Path | None = None,
-) -> list[Row]:
+def run(rounds: int | None, peer_python: Path | None = None) -> list[Row]:
     """Measure every part of the loop.
 
     Parameters
@@ -48,10 +44,7 @@ def run(
         5 by default.
     peer_python
         Interpreter that has qlib; without one its rows are left out.
-    peer_scripts
-        Not needed: the peer is driven by ``benchmarks/qlib_rnn.py``.
     """
-    del peer_scripts
     with torch_threads(1):
         return _rows(rounds or 5, peer_python)
 

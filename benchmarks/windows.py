@@ -51,11 +51,7 @@ GATHERS = 10
 Cells = tuple[Tensor, Tensor]
 
 
-def run(
-    rounds: int | None,
-    peer_python: Path | None = None,
-    peer_scripts: Path | None = None,
-) -> list[Row]:
+def run(rounds: int | None, peer_python: Path | None = None) -> list[Row]:
     """Measure every part of the way from bars to batches of windows.
 
     Parameters
@@ -64,10 +60,7 @@ def run(
         7 by default.
     peer_python
         Interpreter that has qlib; without one its row is left out.
-    peer_scripts
-        Not needed: the peer is driven by ``benchmarks/qlib_windows.py``.
     """
-    del peer_scripts
     torch.set_num_threads(1)
     number = rounds or 7
     panel = simulate_panel(length=LENGTH)
