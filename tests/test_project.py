@@ -156,3 +156,16 @@ def test_each_overlay_is_valid_and_has_a_data_root_of_its_own(
     assert root == ("data" if env == "local" else f"data/{env}")
     assert catalog["bars"]["filepath"].startswith(root)
     assert parameters["jobs"]["store"].startswith(root)
+
+
+def test_a_variable_of_the_shell_moves_all_outputs(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RANKING_PIPELINE_OUTPUT", "elsewhere")
+    bootstrap_project(project)
+    configure_project("ranking_pipeline")
+    with KedroSession.create(project_path=project, env="smoke") as session:
+        catalog = session.load_context().config_loader["catalog"]
+    places = [entry["filepath"] for entry in catalog.values() if "filepath" in entry]
+    assert places
+    assert all(place.startswith("elsewhere/") for place in places)

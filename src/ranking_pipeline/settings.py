@@ -1,5 +1,7 @@
 """Project settings: soft-merged overlays, and the hooks."""
 
+import os
+
 from ranking_pipeline.hooks import (
     InputCheck,
     LineageRecorder,
@@ -21,7 +23,19 @@ HOOKS = (
 
 DISABLE_HOOKS_FOR_PLUGINS = ("kedro-telemetry",)
 
+OUTPUT_VARIABLE = "RANKING_PIPELINE_OUTPUT"
+
+
+def output_root(configured: str) -> str:
+    """Folder of all outputs: the shell's variable where it is set, else as configured.
+
+    Globals take no runtime parameters, and every path of the catalog begins here.
+    """
+    return os.environ.get(OUTPUT_VARIABLE) or configured
+
+
 CONFIG_LOADER_ARGS = {
+    "custom_resolvers": {"output_root": output_root},
     "base_env": "base",
     "default_run_env": "local",
     # The data parameters are globals too: the catalog's path and the node's parameter

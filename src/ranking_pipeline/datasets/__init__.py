@@ -1,6 +1,7 @@
 """Our Kedro datasets: atomic, checksummed, and versioned where a decision is kept."""
 
 from ranking_pipeline.datasets.artefact import ArtefactDataset
+from ranking_pipeline.datasets.costs import CostsDataset
 from ranking_pipeline.datasets.counter import CounterDataset
 from ranking_pipeline.datasets.documents import (
     FigureDataset,
@@ -8,6 +9,7 @@ from ranking_pipeline.datasets.documents import (
     TextDataset,
     YamlDataset,
 )
+from ranking_pipeline.datasets.folder import TextFolderDataset
 from ranking_pipeline.datasets.panel import PanelDataset
 from ranking_pipeline.datasets.raw_bars import RawBarsDataset
 from ranking_pipeline.datasets.tables import (
@@ -19,6 +21,7 @@ from ranking_pipeline.datasets.tensors import TensorsDataset
 
 __all__ = [
     "ArtefactDataset",
+    "CostsDataset",
     "CounterDataset",
     "FigureDataset",
     "IndexedTableDataset",
@@ -29,5 +32,6 @@ __all__ = [
     "TableHandleDataset",
     "TensorsDataset",
     "TextDataset",
+    "TextFolderDataset",
     "YamlDataset",
 ]

@@ -1,0 +1,58 @@
+"""CostsDataset: what a stage's jobs took, kept apart from what they found."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kedro.io import AbstractDataset
+
+from ranking_pipeline.storage import write_json
+
+if TYPE_CHECKING:
+    from kedro_datasets._typing import JSONPreview
+
+Costs = list[dict[str, Any]]
+
+
+class CostsDataset(AbstractDataset[Costs, Costs]):
+    """Seconds, memory and cache hits of the stage's last run; empty when it never ran.
+
+    Clocks differ from run to run, so this is no artefact: nothing is made from it but
+    the page that shows it, and no digest of a run covers it.
+
+    Parameters
+    ----------
+    filepath : str
+        JSON file.
+    metadata : dict, optional
+        Ignored here; read by kedro-viz.
+    """
+
+    def __init__(
+        self, *, filepath: str, metadata: dict[str, Any] | None = None
+    ) -> None:
+        self._filepath = Path(filepath)
+        self.metadata = metadata
+
+    def save(self, data: Costs) -> None:
+        """Replace the file."""
+        write_json(self._filepath, data)
+
+    def load(self) -> Costs:
+        """Read the file, or give an empty list where there is none."""
+        if not self._filepath.exists():
+            return []
+        costs: Costs = json.loads(self._filepath.read_text("utf-8"))
+        return costs
+
+    def preview(self) -> JSONPreview:
+        """Return the costs for kedro-viz."""
+        return json.dumps(self.load())
+
+    def _exists(self) -> bool:
+        return self._filepath.exists()
+
+    def _describe(self) -> dict[str, Any]:
+        return {"filepath": str(self._filepath)}

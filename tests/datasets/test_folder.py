@@ -1,0 +1,54 @@
+"""Folders of text and costs: complete, inside their place, absent without harm."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from kedro.io import DatasetError
+
+from ranking_pipeline.datasets import CostsDataset, TextFolderDataset
+
+HOSTILE = ("../../x", "/abs", "..", ".", "", "a\x00b", "a\nb", "CON", "ü/µ", "a\\b")
+
+
+def test_a_folder_is_replaced_as_a_whole(tmp_path: Path) -> None:
+    dataset = TextFolderDataset(filepath=str(tmp_path / "reports"))
+    assert not dataset.exists()
+    dataset.save({"old/a.txt": "1"})
+    dataset.save({"new/b.txt": "2", "c.txt": "3"})
+    assert dataset.load() == {"c.txt": "3", "new/b.txt": "2"}
+    assert [path.name for path in tmp_path.iterdir()] == ["reports"]
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_no_name_leaves_the_folder(tmp_path: Path, name: str) -> None:
+    dataset = TextFolderDataset(filepath=str(tmp_path / "deep" / "reports"))
+    dataset.save({f"{name}/x.txt": "text"})
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert len(files) == 1
+    assert files[0].is_relative_to(tmp_path / "deep" / "reports")
+    assert files[0].read_text() == "text"
+
+
+def test_different_names_never_share_a_file(tmp_path: Path) -> None:
+    dataset = TextFolderDataset(filepath=str(tmp_path / "reports"))
+    names = [f"{name}/x.txt" for name in (*HOSTILE, "%2E", "a b", "a%20b")]
+    dataset.save({name: name for name in names})
+    assert sorted(dataset.load().values()) == sorted(names)
+
+
+def test_a_failing_save_keeps_the_folder(tmp_path: Path) -> None:
+    dataset = TextFolderDataset(filepath=str(tmp_path / "reports"))
+    dataset.save({"a.txt": "1"})
+    with pytest.raises(DatasetError):
+        dataset.save({"a.txt": "2", "b.txt": 3})  # type: ignore[dict-item]
+    assert dataset.load() == {"a.txt": "1"}
+    assert [path.name for path in tmp_path.iterdir()] == ["reports"]
+
+
+def test_costs_are_empty_before_the_first_run(tmp_path: Path) -> None:
+    dataset = CostsDataset(filepath=str(tmp_path / "costs.json"))
+    assert dataset.load() == []
+    dataset.save([{"label": "targets", "seconds": 1.5}])
+    assert dataset.load() == [{"label": "targets", "seconds": 1.5}]
