@@ -21,7 +21,12 @@ NAMES = (
     "predict",
     "cs_loop",
     "ranking_quality",
+    "leakage",
+    "jobs",
+    "cache",
+    "routing",
     "gpu",
+    "selection_bias",
 )
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +15,9 @@ from kedro.framework.session import KedroSession
 from kedro.framework.startup import bootstrap_project
 from kedro.io import DataCatalog
 
+CLOCKS = re.compile(
+    r'<section id="costs">.*?</section>|<li><b>Time and memory</b>.*?</li>', re.DOTALL
+)
 PROJECT = Path(__file__).resolve().parents[1]
 
 
@@ -80,5 +85,13 @@ class Place:
         return record
 
     def digests(self) -> dict[str, str]:
-        """Content of every dataset of the latest run, by name."""
-        return {k: v["sha256"] for k, v in self.manifest()["datasets"].items()}
+        """Content of every dataset of the latest run, by name.
+
+        The report counts without its section on time and memory, the only one with
+        clocks in it.
+        """
+        found = {k: v["sha256"] for k, v in self.manifest()["datasets"].items()}
+        if "report" in found:
+            timeless = CLOCKS.sub("", self.load("report"))
+            found["report"] = hashlib.sha256(timeless.encode()).hexdigest()
+        return found

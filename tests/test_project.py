@@ -140,7 +140,7 @@ def test_the_registry_imports_no_heavy_library() -> None:
     assert done.stdout.strip().splitlines()[-1] == "[]"
 
 
-@pytest.mark.parametrize("env", ["local", "smoke", "cs_ranking", "gpu", "prod"])
+@pytest.mark.parametrize("env", ["local", "smoke", "cs_ranking", "gpu", "prod", "dask"])
 def test_each_overlay_is_valid_and_has_a_data_root_of_its_own(
     project: Path, env: str
 ) -> None:

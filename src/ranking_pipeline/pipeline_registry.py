@@ -36,8 +36,9 @@ def register_pipelines() -> dict[str, Pipeline]:
 
     Besides the single stages: ``plan`` (bars to the training plan), ``train`` (a saved
     plan to the report), ``cs_full`` (bars to the ranking network's report) and
-    ``raw_sequence`` (the same with a pointwise loss). ``audit`` is the full one; the
-    whole job has a quick one.
+    ``raw_sequence`` (the same with a pointwise loss). ``unplanned`` trains every target
+    with every family, without evidence. ``audit`` is the full one; the whole job has a
+    quick one.
     """
     everything = Pipeline(
         [*(make() for make in STAGES.values()), evaluation.create_pipeline()]
@@ -46,6 +47,12 @@ def register_pipelines() -> dict[str, Pipeline]:
         data_preparation.create_pipeline(),
         cs_ranking.create_pipeline("raw_sequence"),
     ]
+    without_evidence = [
+        data_preparation.create_pipeline(),
+        routing.create_pipeline(evidence=False),
+        model_training.create_pipeline(),
+        evaluation.create_pipeline(("data_preparation", *TRAIN)),
+    ]
     return {
         "__default__": everything,
         **{name: make() for name, make in STAGES.items()},
@@ -53,6 +60,7 @@ def register_pipelines() -> dict[str, Pipeline]:
         "evaluation": evaluation.create_pipeline(),
         "plan": _joined(PLAN),
         "train": Pipeline([_joined(TRAIN), evaluation.create_pipeline(PLAN + TRAIN)]),
+        "unplanned": Pipeline(without_evidence),
         "cs_full": Pipeline([_joined(CS), evaluation.create_pipeline(CS)]),
         "raw_sequence": Pipeline([*raw, evaluation.create_pipeline(CS)]),
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ranking_pipeline.cache.config import CacheConfig
 from ranking_pipeline.config import Config, RunConfig
 from ranking_pipeline.data_config import DataPreparationConfig
 from ranking_pipeline.evaluation.config import EvaluationConfig
@@ -19,6 +20,7 @@ SECTIONS: dict[str, type[Config]] = {
     "audit": LookaheadConfig,
     "run": RunConfig,
     "jobs": JobsConfig,
+    "cache": CacheConfig,
     "data": DataPreparationConfig,
     "target_ranking": TargetRankingConfig,
     "feature_selection": FeatureSelectionConfig,

@@ -4,6 +4,7 @@ import os
 
 from ranking_pipeline.hooks import (
     InputCheck,
+    InterruptKeeper,
     LineageRecorder,
     ParameterCheck,
     RecipeKeeper,
@@ -19,6 +20,7 @@ HOOKS = (
     InputCheck(),
     RecipeKeeper(),
     ParameterCheck(),
+    InterruptKeeper(),
 )
 
 DISABLE_HOOKS_FOR_PLUGINS = ("kedro-telemetry",)

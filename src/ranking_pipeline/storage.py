@@ -37,9 +37,9 @@ def atomic_write(path: Path) -> Iterator[Path]:
     temporary = path.parent / f"{_TEMPORARY_PREFIX}{uuid.uuid4().hex}{path.suffix}"
     try:
         yield temporary
-        _sync(temporary)
+        sync(temporary)
         os.replace(temporary, path)
-        _sync(path.parent)
+        sync(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -67,6 +67,11 @@ def sha256_file(path: Path) -> str:
     """Hex SHA-256 of a file's bytes."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def sha256_bytes(content: bytes) -> str:
+    """Hex SHA-256 of bytes."""
+    return hashlib.sha256(content).hexdigest()
 
 
 def sources_digest(*places: str) -> str:
@@ -258,6 +263,12 @@ class TableHandle:
         check_content(Path(self.path), self.sha256)
         return read_table(Path(self.path), columns)
 
+    def read_columns(self) -> tuple[str, ...]:
+        """Read the names of the columns alone, without a look at the content."""
+        import pyarrow.parquet as pq
+
+        return tuple(pq.read_schema(Path(self.path)).names)
+
 
 @dataclass(frozen=True)
 class PanelHandle:
@@ -270,6 +281,10 @@ class PanelHandle:
         """Read the panel; see :meth:`TableHandle.read` for the errors."""
         check_content(Path(self.path), self.sha256)
         return read_panel(Path(self.path))
+
+    def read_symbols(self) -> tuple[str, ...]:
+        """Read the symbols alone, without a look at the content: cheap at any size."""
+        return tuple(_read_axes(Path(self.path))["symbols"])
 
 
 def check_content(path: Path, sha256: str) -> None:
@@ -298,12 +313,20 @@ def write_panel(panel: Panel, path: Path) -> None:
     save_file(arrays, path, metadata={"axes": axes})
 
 
+def _read_axes(path: Path) -> dict[str, Any]:
+    from safetensors import safe_open
+
+    with safe_open(path, framework="numpy") as stored:
+        axes: dict[str, Any] = json.loads(stored.metadata()["axes"])
+    return axes
+
+
 def read_panel(path: Path) -> Panel:
     """Read a panel written by :func:`write_panel`."""
     from safetensors import safe_open
 
+    axes = _read_axes(path)
     with safe_open(path, framework="numpy") as stored:
-        axes = json.loads(stored.metadata()["axes"])
         return Panel(
             symbols=tuple(axes["symbols"]),
             timestamps=stored.get_tensor("timestamps").view("datetime64[ns]"),
@@ -317,7 +340,8 @@ def read_panel(path: Path) -> Panel:
         )
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
+    """Make a file's bytes, or a folder's names, reach the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

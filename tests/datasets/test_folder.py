@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from kedro.io import DatasetError
 
-from ranking_pipeline.datasets import CostsDataset, TextFolderDataset
+from ranking_pipeline.datasets import CostsDataset, CsvDataset, TextFolderDataset
 
 HOSTILE = ("../../x", "/abs", "..", ".", "", "a\x00b", "a\nb", "CON", "ü/µ", "a\\b")
 
@@ -52,3 +53,10 @@ def test_costs_are_empty_before_the_first_run(tmp_path: Path) -> None:
     assert dataset.load() == []
     dataset.save([{"label": "targets", "seconds": 1.5}])
     assert dataset.load() == [{"label": "targets", "seconds": 1.5}]
+
+
+def test_a_csv_keeps_numbers_and_names(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"target": ["NA", "x,y"], "z": [0.1 + 0.2, -1e-300]})
+    dataset = CsvDataset(filepath=str(tmp_path / "t.csv"))
+    dataset.save(frame)
+    pd.testing.assert_frame_equal(dataset.load(), frame)

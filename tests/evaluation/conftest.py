@@ -20,6 +20,7 @@ def config(**changes: Any) -> EvaluationConfig:
     values: dict[str, Any] = {
         "primary_target": "fwd_ret_1d",
         "min_symbols_per_timestamp": 10,
+        "min_symbols_for_ranks": 2,
         "min_coverage": 0.5,
         "tail_share": 0.1,
         "cost_bps_per_side": 5.0,

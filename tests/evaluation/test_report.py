@@ -173,7 +173,9 @@ def test_empty_stages_say_so() -> None:
     assert "no job to run" in routing.lead
     assert "No model was trained" in training_section(none, none).lead
     assert "No ranking network" in cs_ranking_section(none, {}).lead
-    features = stage_sections.feature_selection_section(none, none, {})
+    features = stage_sections.feature_selection_section(
+        none, none, {}, none, none, none, none
+    )
     assert "No features were selected" in features.lead
     assert stage_sections.data_section({}, none, none).tables == ()
     page([rankings, routing, features])

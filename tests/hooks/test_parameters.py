@@ -134,7 +134,6 @@ def test_the_shipped_sections_do_not_contradict_each_other(
         ("evaluation", "primary_target", "fwd_ret_3d", "evaluation.primary_target"),
         ("cs_ranking", "targets", ["fwd_ret_3d"], "cs_ranking.targets"),
         ("cs_ranking", "loss.type", "no.such.module:loss", "cs_ranking.loss.type"),
-        ("model_training", "families", ["catbost"], "model_training.parameters"),
         (
             "model_training",
             "parameters.lightgbm.n_roundz",
@@ -144,7 +143,7 @@ def test_the_shipped_sections_do_not_contradict_each_other(
         (
             "target_ranking",
             "model_families",
-            ["mlp"],
+            ["xgboost_rank"],
             "target_ranking.family_parameters",
         ),
     ],
@@ -155,3 +154,10 @@ def test_each_contradiction_names_its_key(
     typed[section] = changed(typed[section], path, value)
     problems = contradictions(typed, "simulated")
     assert [named for named, _ in problems] == [key]
+
+
+def test_a_family_that_does_not_exist_is_told_with_those_that_do(
+    typed: dict[str, Any],
+) -> None:
+    with pytest.raises(ValueError, match=r"'catbost' does not exist.*lightgbm"):
+        changed(typed["model_training"], "families", ["catbost"])

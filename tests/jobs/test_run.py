@@ -5,74 +5,31 @@ from __future__ import annotations
 import os
 import signal
 import time
-from concurrent.futures import Executor, ProcessPoolExecutor
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.jobs.tasks import (
+    Task,
+    always_die_on_three,
+    config,
+    die_once,
+    fail_on_three,
+    hang_on_three,
+    hold_the_interpreter_on_three,
+    leave_on_three,
+    make_artefact,
+    slow,
+    square,
+    tasks,
+    threads_of_the_environment,
+    threads_of_the_libraries,
+)
 
 from ranking_pipeline.errors import UserError
-from ranking_pipeline.jobs.config import JobsConfig, available_cores
+from ranking_pipeline.jobs.config import available_cores
 from ranking_pipeline.jobs.outcome import Ledger, Outcome
 from ranking_pipeline.jobs.run import run_jobs
-
-
-@dataclass(frozen=True)
-class Task:
-    """A number to square, and how the job should behave."""
-
-    job_id: str
-    number: int = 0
-    folder: str = ""
-    load: bytes = field(default=b"", repr=False)
-
-
-def square(task: Task) -> int:
-    return task.number**2
-
-
-def fail_on_three(task: Task) -> int:
-    if task.number == 3:
-        raise ValueError("three is too many")
-    return task.number
-
-
-def note_start(task: Task) -> None:
-    folder = Path(task.folder)
-    (folder / f"{task.number}.{time.time_ns()}").touch()
-
-
-def die_once(task: Task) -> int:
-    note_start(task)
-    if task.number == 3 and len(list(Path(task.folder).glob("3.*"))) == 1:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return task.number**2
-
-
-def always_die_on_three(task: Task) -> int:
-    note_start(task)
-    if task.number == 3:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return task.number**2
-
-
-def threads_of_the_environment(task: Task) -> str:
-    return os.environ["OMP_NUM_THREADS"]
-
-
-def slow(task: Task) -> int:
-    note_start(task)
-    time.sleep(0.05)
-    return os.getpid()
-
-
-def own_pool(workers: int, threads: int) -> Executor:
-    return ProcessPoolExecutor(workers)
-
-
-def tasks(n: int, folder: Path | str = "") -> list[Task]:
-    return [Task(f"job:{k}", k, str(folder)) for k in range(n)]
 
 
 @pytest.mark.parametrize(
@@ -96,17 +53,17 @@ def test_a_python_error_is_an_outcome_and_not_tried_again(engine: str) -> None:
     assert all(o.status == "done" for o in ended.values())
 
 
-@pytest.mark.parametrize("engine", ["loky", f"{__name__}:own_pool"])
+@pytest.mark.parametrize("engine", ["loky", "tests.jobs.tasks:own_pool"])
 def test_a_worker_that_dies_once_costs_no_job(engine: str, tmp_path: Path) -> None:
-    jobs = tasks(12, tmp_path)
+    jobs = tasks(20, tmp_path)
     ended = dict(run_jobs(jobs, die_once, engine=engine, workers=2))
     assert {o.status for o in ended.values()} == {"done"}
-    assert len(ended) == 12
+    assert len(ended) == 20
     assert ended["job:3"].attempts == 2
 
 
 def test_a_job_that_always_kills_its_worker_is_named(tmp_path: Path) -> None:
-    jobs = tasks(12, tmp_path)
+    jobs = tasks(20, tmp_path)
     ended = dict(
         run_jobs(jobs, always_die_on_three, engine="loky", workers=2, max_attempts=2)
     )
@@ -115,9 +72,9 @@ def test_a_job_that_always_kills_its_worker_is_named(tmp_path: Path) -> None:
     assert "worker died" in culprit.error
     assert culprit.attempts == 3  # once in company, twice alone
     assert {o.status for o in ended.values()} == {"done"}
-    assert len(ended) == 11
+    assert len(ended) == 19
     # Only neighbours in flight were started again, and each at most once.
-    starts = [len(list(tmp_path.glob(f"{k}.*"))) for k in range(12) if k != 3]
+    starts = [len(list(tmp_path.glob(f"{k}.*"))) for k in range(20) if k != 3]
     assert max(starts) <= 2
 
 
@@ -188,30 +145,135 @@ def test_a_repeated_id_is_refused() -> None:
 def test_an_unknown_engine_lists_the_others() -> None:
     with pytest.raises(UserError, match="serial, loky, dask"):
         list(run_jobs(tasks(1), square, engine="spark"))
-    with pytest.raises(UserError, match="distributed"):
-        list(run_jobs(tasks(1), square, engine="dask"))
 
 
 def test_no_jobs_is_no_work() -> None:
     assert list(run_jobs([], square, engine="loky", workers=2)) == []
 
 
-def test_workers_and_threads_share_the_cores() -> None:
-    def config(engine: str, workers: int | None) -> JobsConfig:
-        return JobsConfig(
-            engine=engine,
-            workers=workers,
-            max_attempts=3,
-            address=None,
-            store="store",
-            checkpoints="checkpoints",
-            checkpoint_seconds=30,
-        )
+def test_workers_and_threads_share_the_cores(tmp_path: Path) -> None:
+    def resolved(engine: str, workers: int | None) -> tuple[int, int]:
+        return config(tmp_path, engine=engine, workers=workers).resolved()
 
     cores = available_cores()
-    assert config("serial", 8).resolved() == (1, cores)
-    assert config("loky", None).resolved() == (cores, 1)
-    assert config("loky", 1).resolved() == (1, cores)
-    assert config("loky", 64).resolved() == (64, max(1, cores // 64))
+    assert resolved("serial", 8) == (1, cores)
+    assert resolved("loky", None) == (cores, 1)
+    assert resolved("loky", 1) == (1, cores)
+    assert resolved("loky", 64) == (64, max(1, cores // 64))
+    for workers in range(1, 2 * cores):
+        used, threads = resolved("dask", workers)
+        assert used * threads <= max(cores, workers)
     with pytest.raises(ValueError, match="pattern"):
-        config("spark", 1)
+        config(tmp_path, engine="spark")
+
+
+def test_threads_inside_a_job_are_those_of_the_run() -> None:
+    ended = dict(
+        run_jobs(
+            tasks(3), threads_of_the_libraries, engine="loky", workers=1, threads=2
+        )
+    )
+    assert {o.value for o in ended.values()} == {2}
+
+
+@pytest.mark.parametrize("engine", ["serial", "loky"])
+def test_a_job_that_leaves_has_failed_and_takes_nobody_with_it(engine: str) -> None:
+    ended = dict(run_jobs(tasks(5), leave_on_three, engine=engine, workers=2))
+    assert ended.pop("job:3").error == "SystemExit: three leaves"
+    assert [o.status for o in ended.values()] == ["done"] * 4
+
+
+def test_results_do_not_depend_on_the_number_of_workers(tmp_path: Path) -> None:
+    hashes = []
+    for engine, workers in [("serial", 1), ("loky", 1), ("loky", 2), ("loky", 4)]:
+        folder = tmp_path / f"{engine}{workers}"
+        folder.mkdir()
+        jobs = tasks(12, folder)
+        ended = dict(run_jobs(jobs, make_artefact, engine=engine, workers=workers))
+        hashes.append([ended[job.job_id].value["sha256"] for job in jobs])
+    assert len(set(hashes[0])) == 12
+    assert hashes[1:] == hashes[:1] * 3
+
+
+@pytest.mark.parametrize("known", [True, pytest.param(False, marks=pytest.mark.slow)])
+def test_an_overdue_job_is_ended_and_the_others_go_on(
+    known: bool, tmp_path: Path
+) -> None:
+    ledger = tmp_path / "ledger" if known else None
+    (tmp_path / "starts").mkdir()
+    ended = dict(
+        run_jobs(
+            tasks(8, tmp_path / "starts"),
+            hang_on_three,
+            engine="loky",
+            workers=2,
+            ledger=ledger,
+            timeout_seconds=1.0,
+        )
+    )
+    late = ended.pop("job:3")
+    assert (late.status, late.value) == ("failed", None)
+    assert late.error == "timeout: ended after 1 s (jobs.timeout_seconds)"
+    # The ledger names the overdue job at once; without it, the job runs once more alone.
+    assert late.attempts == (1 if known else 2)
+    assert {name: o.value for name, o in ended.items()} == {
+        f"job:{k}": k * k for k in range(8) if k != 3
+    }
+    if ledger is not None:
+        assert Ledger(ledger).read()["job:3"]["error"] == late.error
+
+
+def test_a_job_that_holds_the_interpreter_is_ended_too(tmp_path: Path) -> None:
+    ended = dict(
+        run_jobs(
+            tasks(5),
+            hold_the_interpreter_on_three,
+            engine="loky",
+            workers=2,
+            ledger=tmp_path,
+            timeout_seconds=1.0,
+        )
+    )
+    assert ended.pop("job:3").error.startswith("timeout")
+    assert [o.status for o in ended.values()] == ["done"] * 4
+
+
+def test_a_limit_counts_one_attempt_not_the_wait_before_it() -> None:
+    jobs = tasks(14)
+    ended = run_jobs(jobs, nap, engine="loky", workers=1, timeout_seconds=0.7)
+    assert {o.status for _, o in ended} == {"done"}
+
+
+def test_the_serial_engine_refuses_a_time_limit() -> None:
+    with pytest.raises(UserError, match=r"timeout_seconds 5 .*loky.*null"):
+        list(run_jobs(tasks(1), square, engine="serial", timeout_seconds=5))
+
+
+def test_the_ledger_keeps_the_hash_of_a_result(tmp_path: Path) -> None:
+    (tmp_path / "made").mkdir()
+    folder = tmp_path / "ledger"
+    jobs = tasks(2, tmp_path / "made")
+    ended = dict(run_jobs(jobs, make_artefact, engine="loky", ledger=folder))
+    entries = Ledger(folder).read()
+    for job in jobs:
+        assert entries[job.job_id]["sha256"] == ended[job.job_id].value["sha256"]
+
+
+def nap(task: Task) -> None:
+    time.sleep(0.1)
+
+
+def test_a_worker_that_is_told_to_end_costs_no_job(tmp_path: Path) -> None:
+    ended = dict(
+        run_jobs(tasks(8, tmp_path), end_politely_once, engine="loky", workers=2)
+    )
+    assert {o.status for o in ended.values()} == {"done"}
+    assert len(ended) == 8
+
+
+def end_politely_once(task: Task) -> None:
+    mark = Path(task.folder) / "told"
+    if task.number == 3 and not mark.exists():
+        mark.touch()
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(30)

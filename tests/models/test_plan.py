@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,11 +11,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import norm
 
 from ranking_pipeline.errors import UserError
 from ranking_pipeline.jobs.config import JobsConfig
 from ranking_pipeline.jobs.outcome import Ledger, Outcome
 from ranking_pipeline.jobs.run import run_jobs
+from ranking_pipeline.models.calibration import shrunk_slope
 from ranking_pipeline.models.collect import (
     MODEL_COLUMNS,
     OUTCOME_COLUMNS,
@@ -22,7 +25,13 @@ from ranking_pipeline.models.collect import (
     collect,
     join_predictions,
 )
-from ranking_pipeline.models.config import ModelTrainingConfig
+from ranking_pipeline.models.config import ModelTrainingConfig, WalkForwardConfig
+from ranking_pipeline.models.loss_check import (
+    OF_LEVEL,
+    ONLY_RANK,
+    loss_fault,
+    only_ranks,
+)
 from ranking_pipeline.models.plan import expand_plan
 from ranking_pipeline.models.routed import collect_routed
 from ranking_pipeline.models.training import TrainingJob, run_training_job, train
@@ -63,6 +72,15 @@ PLAN = {
 @pytest.fixture
 def config(parameters: Any) -> ModelTrainingConfig:
     return ModelTrainingConfig(
+        model_types="all",
+        targets=(),
+        symbols=(),
+        walk_forward=WalkForwardConfig(
+            refit_months=None,
+            train_months=None,
+            validation_share=0.2,
+            min_train_rows=50,
+        ),
         families=("lightgbm", "ridge"),
         symbol_families=("Ridge",),
         learning_target="cs_gauss",
@@ -140,20 +158,107 @@ def test_all_faults_of_a_plan_are_told_at_once(
 ) -> None:
     plan = {
         "jobs": [
-            _row("a", "fwd_ret_2d", None, "random_forest"),
             _row("b", "gone", None, "ridge"),
-            _row("c", "up", None, "ridgge"),
             _row("d", "up", None, "lightgbm"),
+            _row("e", "fwd_ret_2d", "S01", "mlp", "ridge"),
         ]
     }
-    spoilt = {**config.parameters, "lightgbm": {"n_round": 3}}
+    blocks = {**config.parameters, "lightgbm": {"n_round": 3}}
+    blocks["mlp"] = {"regression_loss": "pairwise_logistic"}
+    changes = {"parameters": blocks, "symbol_families": ("ridge", "mlp")}
     with pytest.raises(UserError) as caught:
-        expand(config.model_copy(update={"parameters": spoilt}), plan)
+        expand(config.model_copy(update=changes), plan)
     text = str(caught.value)
-    assert "job a: none of its families ['random_forest'] is enabled" in text
     assert "job b: target 'gone' is not in the target manifest" in text
-    assert "Did you mean 'ridge'?" in text
     assert "n_round: unknown key" in text
+    assert "job e: family mlp cannot learn from one symbol" in text
+    with pytest.raises(UserError, match="Did you mean 'ridge'"):
+        expand(config, {"jobs": [_row("c", "up", None, "ridgge")]})
+
+
+def test_a_view_over_time_learns_raw_values(
+    expand: Callable[..., list[TrainingJob]], config: ModelTrainingConfig
+) -> None:
+    rows = [{**row, "view": "time_series"} for row in PLAN["jobs"]]
+    jobs = expand(config.model_copy(update={"feature_scale": "rank"}), {"jobs": rows})
+    assert {(j.learning_target, j.feature_scale) for j in jobs} == {("raw", "raw")}
+    jobs = expand(config.model_copy(update={"feature_scale": "rank"}))
+    assert {(j.learning_target, j.feature_scale) for j in jobs} == {
+        ("cs_gauss", "rank")
+    }
+
+
+def test_filters_are_logged_with_counts(
+    expand: Callable[..., list[TrainingJob]],
+    config: ModelTrainingConfig,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def ids(**changes: Any) -> tuple[list[str], list[str]]:
+        caplog.clear()
+        with caplog.at_level(logging.INFO):
+            jobs = expand(config.model_copy(update=changes))
+        return [job.job_id for job in jobs], [r.getMessage() for r in caplog.records]
+
+    # mlp is planned, but not enabled: five models, four of them trained
+    everything, told = ids()
+    assert len(everything) == 4
+    assert told == ["plan: 3 jobs with 5 models, 3 jobs with 4 models after families"]
+    found, told = ids(targets=("up",))
+    assert found == ["cs_up:ridge"]
+    assert told[0] == "plan: 3 jobs, 1 after targets ['up']"
+    found, told = ids(symbols=("S01",))
+    assert found == ["sym_fwd_ret_2d_S01:ridge"]
+    assert told == ["plan: 3 jobs, 1 after symbols ['S01']"]
+    found, told = ids(model_types="cross_sectional", families=("lightgbm",))
+    assert found == ["cs_fwd_ret_2d:lightgbm"]
+    assert told == [
+        "plan: 3 jobs, 2 after model_types cross_sectional",
+        "plan: 2 jobs with 4 models, 1 jobs with 1 models after families",
+    ]
+
+
+def test_nothing_is_trained_that_the_plan_does_not_hold(
+    expand: Callable[..., list[TrainingJob]],
+    config: ModelTrainingConfig,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    for changes, words in (
+        ({"targets": ("up", "gone")}, r"targets: no job .* \['gone'\]; it has fwd"),
+        ({"symbols": ("S02",)}, r"symbols: no job .* \['S02'\]; it has S01"),
+        ({"families": ("ridge", "xgb")}, r"families: no job .* \['xgboost'\]; it has"),
+        ({"symbol_families": ("lgbm",)}, r"symbol_families: no job .*\['lightgbm'\]"),
+        ({"model_types": "sequence"}, "none of the 3 jobs of training_plan fits"),
+        (
+            {"targets": ("up",), "model_types": "symbol_specific"},
+            r"none of the 3 jobs .*'targets': \['up'\]",
+        ),
+    ):
+        with pytest.raises(UserError, match=words):
+            expand(config.model_copy(update=changes))
+    # a kind of job that the plan has none of asks for no family
+    pooled = {"jobs": [row for row in PLAN["jobs"] if row["symbol"] is None]}
+    strange = config.model_copy(update={"symbol_families": ("xgb",)})
+    assert len(expand(strange, pooled)) == 3
+    # nothing predictable is a finding
+    empty = {"status": "nothing_predictable", "jobs": []}
+    asked = config.model_copy(update={"targets": ("up",)})
+    assert expand(asked, empty) == []
+    assert "plan: no jobs (nothing_predictable)" in caplog.text
+
+
+def test_the_losses_named_without_torch_are_those_there_are() -> None:
+    from ranking_pipeline.learning.losses import CrossSectionLoss, loss_names, make_loss
+    from ranking_pipeline.models.neural import _only_ranks
+
+    named = {*OF_LEVEL, *ONLY_RANK, "mixture", "cross_entropy"}
+    assert set(loss_names()) == named
+    for name in OF_LEVEL | ONLY_RANK:
+        loss: CrossSectionLoss = make_loss(name)
+        assert _only_ranks(loss) is (name in ONLY_RANK), name
+    assert loss_fault("mse") == loss_fault("own:loss") == loss_fault(None) == ""
+    assert "Did you mean 'huber'" in loss_fault("hubr")
+    assert only_ranks("pairwise_logistic")
+    assert not only_ranks("mse")
 
 
 def test_tables_of_a_run(
@@ -220,35 +325,66 @@ def test_training_and_collecting_give_one_routed_model(
 ) -> None:
     jobs = expand(config)
     store = jobs[0].store_root
-    how = JobsConfig(
-        engine="serial",
-        workers=None,
-        max_attempts=3,
-        address=None,
-        store=store,
-        checkpoints="checkpoints",
-        checkpoint_seconds=30,
-    )
-    outcomes = train(jobs, "CPU", how)
-    assert outcomes == train(jobs, "CPU", how)
+    how = jobs_config(store)
+    outcomes, costs = train(jobs, "CPU", how)
+    assert (costs.n_jobs, costs.workers, costs.engine) == (4, 1, "serial")
+    again = train(jobs, "CPU", how)
+    assert again.outcomes == outcomes
+    assert (costs.n_cached, again.costs.n_cached) == (0, 4)
     assert json.loads(json.dumps(outcomes)) == outcomes
-    assert set(Ledger(Path(store) / "ledger").read()) == {j.job_id for j in jobs}
+    ledger = Ledger(Path(store) / "ledger" / "cpu_models").read()
+    assert set(ledger) == {j.job_id for j in jobs}
     route = {"route": "CROSS_SECTIONAL", "symbols": {"S01": {"route": "BOTH"}}}
-    models, predictions, rows = collect_routed(
-        jobs, outcomes, {"targets": {"fwd_ret_2d": route}}, on_error="raise"
-    )
+    slopes = {"mean": 0.1, "slopes": {"S00": 0.3, "S01": -0.2}}
+    plan = {"targets": {"fwd_ret_2d": {**route, "partial_pooling": slopes}}}
+    models, predictions, rows = collect_routed(jobs, outcomes, plan, on_error="raise")
     assert list(rows["status"]) == ["done"] * 4
-    made = models[models["route"] == "routed"]
-    assert list(made["model_id"]) == [
+    by_route = models.groupby("route")["model_id"].apply(list).to_dict()
+    assert by_route["routed"] == [
         "lightgbm+ridge:fwd_ret_2d:routed",
         "ridge+ridge:fwd_ret_2d:routed",
     ]
+    assert by_route["partial_pooling"] == [
+        "lightgbm:fwd_ret_2d:partial_pooling",
+        "ridge:fwd_ret_2d:partial_pooling",
+    ]
+    slope = models.set_index("model_id")["calibration_slope"]
+    # two regressions on a signal that is there: a unit of score is worth about one
+    assert slope["ridge:fwd_ret_2d"] == pytest.approx(1, abs=0.5)
+    assert np.isnan(slope["ridge:up"])
     wide = predictions.astype({"model_id": "str"}).pivot(
         index=["timestamp", "symbol"], columns="model_id", values="score"
     )
     own = wide["ridge:fwd_ret_2d:S01"].notna()
-    both = (wide["ridge:fwd_ret_2d:S01"] + wide["lightgbm:fwd_ret_2d"]) / 2
+    pooled = wide["lightgbm:fwd_ret_2d"]
+    centred = pooled - pooled.groupby("timestamp").transform("mean")
+    unit = {
+        name: shrunk_slope(rows["calibration_slope"], rows["calibration_error"])
+        for name, rows in models.groupby("model_id")
+    }
+    centred *= unit["lightgbm:fwd_ret_2d"]
+    both = wide["ridge:fwd_ret_2d:S01"] * unit["ridge:fwd_ret_2d:S01"] + centred
     got = wide["lightgbm+ridge:fwd_ret_2d:routed"]
-    np.testing.assert_allclose(got[own], both[own], rtol=1e-6)
-    np.testing.assert_array_equal(got[~own], wide["lightgbm:fwd_ret_2d"][~own])
+    np.testing.assert_allclose(got[own], both[own] / 2, rtol=1e-5, atol=1e-7)
+    np.testing.assert_allclose(got[~own], centred[~own], rtol=1e-5, atol=1e-7)
     assert own.sum() > 20
+    sloped = wide["lightgbm:fwd_ret_2d:partial_pooling"].unstack()
+    ranks = pooled.unstack().rank(axis=1)
+    score = norm.ppf((ranks - 0.5).div(ranks.count(axis=1), axis=0))
+    factor = pd.Series(0.1, index=sloped.columns)
+    factor[["S00", "S01"]] = 0.3, -0.2
+    np.testing.assert_allclose(sloped, score * factor.to_numpy(), atol=1e-6)
+
+
+def jobs_config(store: str) -> JobsConfig:
+    return JobsConfig(
+        engine="serial",
+        workers=None,
+        max_attempts=3,
+        timeout_seconds=None,
+        address=None,
+        store=store,
+        ledger=f"{store}/ledger",
+        checkpoints="checkpoints",
+        checkpoint_seconds=30,
+    )

@@ -147,6 +147,7 @@ def test_listings_say_what_the_families_say() -> None:
         cls = registry.family_type(name)
         listing = registry.listing(name)
         assert (cls.family, cls.device) == (name, listing.device)
+        assert cls.tasks == listing.tasks
         assert cls.sequence == listing.sequence
 
 

@@ -6,14 +6,21 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import norm
 
+from ranking_pipeline.models.calibration import UNKNOWN, calibrate, shrunk_slope
 from ranking_pipeline.models.collect import MODEL_COLUMNS, join_predictions
 from ranking_pipeline.models.routed import routed
+from ranking_pipeline.models.sloped import sloped
+from ranking_pipeline.models.units import in_payoff_units
 
 DAYS = pd.to_datetime(["2020-01-01", "2020-01-02"], utc=True).astype(
     "datetime64[ns, UTC]"
 )
-PLAN = {
+PLAN: dict[str, Any] = {
     "targets": {
         "ret": {
             "route": "CROSS_SECTIONAL",
@@ -37,8 +44,15 @@ def _model(model_id: str, route: str, symbol: str = "", n_rows: int = 10) -> Row
     family = model_id.partition(":")[0]
     row |= {"model_id": model_id, "target": "ret", "family": family, "route": route}
     row |= {"symbol": symbol, "seed": 1, "n_rows": n_rows}
-    row |= {"train_first": DAYS[0], "train_last": DAYS[1]}
+    row |= {"train_first": DAYS[0], "train_last": DAYS[1], "window": 0}
+    row |= {"predict_first": DAYS[0], "predict_last": DAYS[1]}
+    row |= {"calibration_slope": np.nan, "calibration_error": np.nan}
     return row
+
+
+def _measured(row: Row, slope: float, error: float = 1e-9) -> Row:
+    """A slope that was measured so well that nothing draws it to 1."""
+    return row | {"calibration_slope": slope, "calibration_error": error}
 
 
 def _scores(model_id: str, cells: dict[tuple[int, str], float]) -> pd.DataFrame:
@@ -122,6 +136,116 @@ def test_a_bar_without_any_score_has_no_row() -> None:
     tables = [_scores(f"ridge:ret:{s}", cells) for s, cells in own.items()]
     _, predictions = routed(PLAN, pd.DataFrame(models), join_predictions(tables))
     assert _cells(predictions, "ridge:ret:routed") == {(0, "A"): -10}
+
+
+def test_scores_meet_in_units_of_the_payoff() -> None:
+    """A pooled model that only ranks, with scores ten times too wide and no level."""
+    models = [_measured(_model("lightgbm_rank:ret", "cross_sectional"), 0.1)]
+    models += [
+        _measured(_model(f"ridge:ret:{s}", "symbol_specific", s, 3), slope, 1.0)
+        for s, slope in (("A", 0.4), ("B", 0.6))
+    ]
+    day = dict(zip([(0, s) for s in "ABCDEF"], [10.0, 20, 30, 40, 50, 60], strict=True))
+    tables = [_scores("lightgbm_rank:ret", day)]
+    tables += [_scores(f"ridge:ret:{s}", OWN[s]) for s in "AB"]
+    _, predictions = routed(PLAN, pd.DataFrame(models), join_predictions(tables))
+    # the own models share a slope: (1 / 0.25 + 0.4 + 0.6) / (4 + 1 + 1)
+    own = 5 / 6
+    cells = _cells(predictions, "lightgbm_rank+ridge:ret:routed")
+    expected = {
+        "A": -10 * own,
+        "B": (8 * own + 0.1 * (20 - 35)) / 2,
+        "D": 0.5,
+        "E": 1.5,
+        "F": 2.5,
+    }
+    expected["C"] = float(np.median(list(expected.values())))
+    for symbol, score in expected.items():
+        assert cells[0, symbol] == pytest.approx(score, rel=1e-6), symbol
+
+
+def test_each_window_has_its_own_unit() -> None:
+    first, second = (
+        _measured(_model("lightgbm:ret", "cross_sectional"), slope)
+        | {"window": n + 1, "predict_first": DAYS[n], "predict_last": DAYS[n]}
+        for n, slope in ((0, 1.0), (1, 2.0))
+    )
+    own = _measured(_model("ridge:ret:A", "symbol_specific", "A", 3), 1.0)
+    tables = [_scores("lightgbm:ret", POOLED), _scores("ridge:ret:A", OWN["A"])]
+    models, predictions = routed(
+        PLAN, pd.DataFrame([first, second, own]), join_predictions(tables)
+    )
+    assert list(models["model_id"]) == ["lightgbm+ridge:ret:routed"]
+    assert models.iloc[0]["n_rows"] == 23
+    cells = _cells(predictions, "lightgbm+ridge:ret:routed")
+    assert cells[0, "D"] == pytest.approx(4 - 3.5)
+    assert cells[1, "A"] == pytest.approx(-20)
+    plain = pd.DataFrame({"timestamp": DAYS, "symbol": "D", "score": [1.0, 1.0]})
+    scaled = in_payoff_units(plain, pd.DataFrame([first, second]), pooled=False)
+    np.testing.assert_allclose(scaled["score"], [1, 2], rtol=1e-6)
+
+
+def test_slopes_times_normal_scores_within_the_bar() -> None:
+    entry = {"mean": 0.5, "slopes": {"A": -1.0, "B": 2.0}, "tau": 0.3}
+    plan = {"targets": {"ret": {**PLAN["targets"]["ret"], "partial_pooling": entry}}}
+    models = pd.DataFrame(
+        [_model("gru:ret:seed2", "cross_sectional") | {"network": "gru", "seed": 2}]
+    )
+    table = join_predictions([_scores("gru:ret:seed2", POOLED)])
+    made, predictions = sloped(plan, models, table)
+    row = made.iloc[0]
+    assert (row["model_id"], row["route"], row["network"], row["seed"]) == (
+        "gru:ret:partial_pooling:seed2",
+        "partial_pooling",
+        "gru",
+        2,
+    )
+    cells = _cells(predictions, row["model_id"])
+    scores = dict(zip("ABCDEF", norm.ppf((np.arange(1, 7) - 0.5) / 6), strict=True))
+    slopes = {**dict.fromkeys("CDEF", 0.5), "A": -1.0, "B": 2.0}
+    for symbol, score in scores.items():
+        assert cells[0, symbol] == pytest.approx(slopes[symbol] * score, rel=1e-5)
+    assert cells[1, "A"] == pytest.approx(-norm.ppf(0.25), rel=1e-5)
+    assert cells[1, "C"] == pytest.approx(0.5 * norm.ppf(0.75), rel=1e-5)
+    made, predictions = sloped(PLAN, models, table)
+    assert len(made) == len(predictions) == 0
+
+
+@given(slope=st.floats(-3, 3), error=st.floats(0.01, 10), n=st.integers(1, 5))
+def test_a_slope_lies_between_what_was_measured_and_one(
+    slope: float, error: float, n: int
+) -> None:
+    got = shrunk_slope([slope] * n, [error] * n)
+    low, high = sorted((max(slope, 0.0), 1.0))
+    assert low - 1e-9 <= got <= high + 1e-9
+    weight = n / error**2
+    assert got == pytest.approx(max(0, (4 + weight * slope) / (4 + weight)), abs=1e-9)
+    assert shrunk_slope([np.nan], [np.nan]) == 1.0
+
+
+def test_a_slope_is_found_where_the_payoff_has_one(samples: Any) -> None:
+    rows, _, _ = samples("regression")
+    random = np.random.default_rng(0)
+    level = random.normal(size=rows.panel.n_bars)[rows.bars]
+    score = rows.target / 0.4 + random.normal(size=len(rows)) * 0.5
+    found = calibrate(score + 100 * level, rows, pooled=True)
+    y = rows.target.astype(float)
+    frame = pd.DataFrame({"bar": rows.bars, "x": score, "y": y})
+    x = (frame["x"] - frame.groupby("bar")["x"].transform("mean")).to_numpy()
+    assert found.slope == pytest.approx(x @ y / (x @ x), rel=1e-6)
+    parts = (
+        frame.assign(part=x * (y - found.slope * x))
+        .groupby(rows.bars // 10)["part"]
+        .sum()
+    )
+    n = len(parts)
+    by_hand = np.sqrt((parts**2).sum() * n / (n - 1)) / (x @ x)
+    assert found.error == pytest.approx(by_hand, rel=1e-6)
+    one = rows.take(rows.symbols == 3)
+    alone = calibrate(one.target * 2, one, pooled=False)
+    assert alone == UNKNOWN or alone.slope == pytest.approx(0.5)
+    assert calibrate(np.zeros(len(rows)), rows, pooled=True) is UNKNOWN
+    assert calibrate(np.full(len(rows), np.nan), rows, pooled=True) is UNKNOWN
 
 
 def test_nothing_routed_adds_nothing() -> None:

@@ -14,7 +14,7 @@ import pytest
 
 from ranking_pipeline.errors import UserError
 from ranking_pipeline.jobs.run import run_jobs
-from ranking_pipeline.models import registry, training
+from ranking_pipeline.models import registry, training_rows
 from ranking_pipeline.models.samples import Samples
 from ranking_pipeline.models.store import ModelStore
 from ranking_pipeline.models.training import TrainingJob, run_training_job, thin
@@ -133,6 +133,15 @@ def test_what_changes_the_result_changes_the_key(job: Make, change: dict) -> Non
     assert job().key != job(**change).key
 
 
+def test_without_a_window_the_key_is_made_of_what_it_always_was(job: Make) -> None:
+    """Stored models stay valid; a window is part of the key only where there is one."""
+    assert list(job().made_from) == [
+        "panel", "features_table", "labels_table", "splits", "target", "task",
+        "family", "symbol", "features", "parameters", "seed", "learning_target",
+        "feature_scale", "max_train_rows",
+    ]  # fmt: skip
+
+
 def test_an_edited_loss_of_ones_own_changes_the_key(
     job: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -149,7 +158,7 @@ def test_an_edited_loss_of_ones_own_changes_the_key(
 
 def test_changed_data_and_an_empty_block_are_refused(job: Make) -> None:
     made = job()
-    training._samples.cache_clear()
+    training_rows.samples_of.cache_clear()
     stale = replace(made, labels_table=replace(made.labels_table, sha256="0" * 64))
     with pytest.raises(UserError, match="has changed"):
         run_training_job(stale)

@@ -10,7 +10,7 @@ from planted_world import ESTIMATION
 
 from ranking_pipeline.routing.candidates import COLUMNS
 from ranking_pipeline.routing.config import RoutingConfig
-from ranking_pipeline.routing.states import POOLED, SYMBOL, with_states
+from ranking_pipeline.routing.states import PARTIAL, POOLED, SYMBOL, with_states
 from ranking_pipeline.selection.consensus import STABILITY_COLUMNS
 from ranking_pipeline.selection.leakage import COLUMNS as LEAKAGE_COLUMNS
 
@@ -53,9 +53,12 @@ def routing_config(**changes: Any) -> RoutingConfig:
 def pooled(**changes: Any) -> dict[str, Any]:
     """Build a pooled row that is STRONG."""
     row = {
-        "target": "fwd_ret_1d", "mode": POOLED, "symbol": "", "metric": "rank_ic",
-        "score": 0.05, "t": 5.0, "p": 0.0, "q": 0.0, "n_rows": 9000, "n_bars": 400,
-        "stability": "STABLE", "leakage_status": "SAFE",
+        "target": "fwd_ret_1d", "view": "cross_section", "task": "regression",
+        "mode": POOLED, "symbol": "", "metric": "rank_ic",
+        "score": 0.05, "t": 5.0, "p": 0.0, "q": 0.0, "ci_low": 0.03, "ci_high": 0.07,
+        "n_rows": 9000, "n_bars": 400, "n_symbols": 20, "stability": "STABLE",
+        "leakage_status": "SAFE", "feature_set_id": "0123456789ab",
+        "failed_model_families": "", "model_status": "measured", "compared_with": "",
     }  # fmt: skip
     return {**row, **changes}
 
@@ -65,7 +68,9 @@ def symbol(name: str, **changes: Any) -> dict[str, Any]:
     row = {
         **pooled(), "mode": SYMBOL, "symbol": name, "score": 0.2, "t": 4.0, "q": 0.01,
         "delta": 0.3, "delta_t": 4.0, "pooled_score": -0.1, "pooled_t": -2.0,
-        "n_rows": 500,
+        "own_p": 0.5, "own_q": 0.5, "expected_gain": 0.2, "expected_score": 0.2,
+        "own_scale": 1.5, "pooled_scale": -0.1,
+        "compared_with": "pooled", "n_rows": 500, "n_symbols": 1,
     }  # fmt: skip
     return {**row, **changes}
 
@@ -83,6 +88,18 @@ SYMBOL_STATES: dict[str, dict[str, Any]] = {
     "EXPERIMENTAL": {"q": 0.3},
     "DISALLOWED": {"score": -0.1},
 }
+
+
+def slopes(**by_symbol: float) -> list[dict[str, Any]]:
+    """Build the rows of partial pooling."""
+    summary = pooled(
+        mode=PARTIAL, slope=0.5, slope_spread=0.4, delta=0.01, delta_t=2.5,
+        reason="slopes differ", compared_with="pooled",
+    )  # fmt: skip
+    single = {**summary, "n_rows": 0, "n_bars": 0, "reason": ""}
+    return [summary] + [
+        {**single, "symbol": name, "slope": slope} for name, slope in by_symbol.items()
+    ]
 
 
 def candidates(rows: list[dict[str, Any]], config: RoutingConfig) -> pd.DataFrame:

@@ -1,6 +1,7 @@
 """Evidence: reversed symbols are found, others are not, and the future plays no part."""
 
 from dataclasses import replace
+from functools import lru_cache
 
 import numpy as np
 import pandas as pd
@@ -9,7 +10,13 @@ from planted_world import World, signal_world
 from routing_examples import NO_LEAKAGE, NO_STABILITY, routing_config
 
 from ranking_pipeline.errors import UserError
-from ranking_pipeline.routing.candidates import COLUMNS, collect_candidates
+from ranking_pipeline.routing.candidates import (
+    COLUMNS,
+    collect_candidates,
+    feature_set_id,
+)
+from ranking_pipeline.routing.router import make_routing_plan
+from ranking_pipeline.routing.states import PARTIAL, SYMBOL
 from ranking_pipeline.routing.symbol_scores import paired_products
 
 REVERSED = [3, 17, 30]
@@ -25,33 +32,48 @@ def mirrored_world(seed: int = 0) -> World:
     )
 
 
-def collect(world: World, **changes) -> pd.DataFrame:  # type: ignore[no-untyped-def]
-    features = {TARGET: ["signal", "noise_00", "noise_01", "vol_20"]}
+@lru_cache(maxsize=1)
+def mirrored_table() -> pd.DataFrame:
+    """All rows of the first mirrored world; not to be changed."""
+    return whole(mirrored_world())
+
+
+FEATURES = {TARGET: ["signal", "noise_00", "noise_01", "vol_20"]}
+
+
+def whole(world: World, **changes) -> pd.DataFrame:  # type: ignore[no-untyped-def]
     return collect_candidates(
         world.data(),
         [TARGET],
-        features,
+        FEATURES,
         NO_LEAKAGE,
         NO_STABILITY,
         routing_config(**changes),
     )
 
 
+def collect(world: World, **changes) -> pd.DataFrame:  # type: ignore[no-untyped-def]
+    """Rows that are decided on."""
+    frame = whole(world, **changes)
+    return frame[frame["mode"] != PARTIAL]
+
+
 def test_reversed_symbols_get_models_of_their_own() -> None:
     hits, false = 0, 0
-    for seed in range(3):
+    for seed in range(2):
         frame = collect(mirrored_world(seed))
         good = frame[frame["state"].isin(["STRONG", "OK"]) & (frame["symbol"] != "")]
         wanted = {f"S{k:03d}" for k in REVERSED}
         hits += len(wanted & set(good["symbol"]))
         false += len(set(good["symbol"]) - wanted)
-    assert hits >= 8
-    assert false <= 2
+    assert hits >= 5
+    assert false <= 1
 
 
 def test_table_of_candidates() -> None:
-    frame = collect(mirrored_world())
+    frame = mirrored_table()
     assert list(frame.columns) == list(COLUMNS)
+    frame = frame[frame["mode"] != PARTIAL]
     assert len(frame) == 41
     pooled = frame.iloc[0]
     assert (pooled["symbol"], pooled["state"]) == ("", "STRONG")
@@ -62,6 +84,74 @@ def test_table_of_candidates() -> None:
     )
     assert (symbols["q"] >= symbols["p"]).all()
     assert (symbols["n_bars"] == symbols["n_rows"]).all()  # every row is out of fold
+    assert (symbols["own_q"] >= symbols["own_p"]).all()
+    assert set(frame["feature_set_id"]) == {feature_set_id(FEATURES[TARGET])}
+    assert set(frame["view"]) == {"cross_section"}
+    assert set(frame["model_status"]) == {"measured"}
+    assert (frame["failed_model_families"] == "").all()
+    assert (pooled["n_symbols"], set(symbols["n_symbols"])) == (40, {1})
+    assert pooled["stability"] == "UNKNOWN"  # the selection gave none
+    assert "UNKNOWN" not in set(symbols["stability"])  # four folds each
+
+
+def test_expected_gains_part_the_reversed_from_the_others() -> None:
+    symbols = mirrored_table().query("mode == 'symbol_specific'").set_index("symbol")
+    turned = symbols.index.isin([f"S{k:03d}" for k in REVERSED])
+    gain = symbols["expected_gain"]
+    assert (gain[turned] > 0.1).all()
+    assert (gain[~turned] < 0.05).all()
+    assert (symbols["own_scale"][turned] > 0).all()  # an own model knows its symbol
+    assert (symbols["pooled_scale"][turned] < 0).all()
+    assert (symbols["pooled_scale"][~turned] > 0).all()
+    # the posterior lies within the estimates, and is drawn together
+    assert gain[~turned].std() < symbols["delta"][~turned].std()
+
+
+def test_partial_pooling_has_a_slope_per_symbol() -> None:
+    rows = mirrored_table().query("mode == 'partial_pooling'")
+    summary, slopes = rows.iloc[0], rows.iloc[1:].set_index("symbol")["slope"]
+    assert summary["symbol"] == ""
+    assert summary["delta"] == pytest.approx(summary["score"] - summary["pooled_score"])
+    assert summary["delta_t"] > 2
+    assert len(slopes) == 40
+    turned = slopes.index.isin([f"S{k:03d}" for k in REVERSED])
+    assert slopes[turned].max() < 0 < slopes[~turned].median()
+    assert (rows["state"] == "").all()
+
+
+def test_one_feature_is_stable_because_two_folds_know_its_place() -> None:
+    config = routing_config()
+    frame = collect_candidates(
+        signal_world(0.1, n_bars=400, n_symbols=12).data(), [TARGET],
+        {TARGET: ["signal"]}, NO_LEAKAGE, NO_STABILITY, config,
+    )  # fmt: skip
+    symbols = frame[frame["mode"] == SYMBOL]
+    assert set(symbols["stability"]) == {"STABLE"}
+    assert (symbols["jaccard"] == 1).all()
+    assert (symbols["kendall_tau"] == 1).all()
+
+
+def test_feature_set_id_follows_the_order() -> None:
+    assert feature_set_id(["a", "b"]) != feature_set_id(["b", "a"])
+    assert len(feature_set_id(["a"])) == 12
+
+
+def test_a_family_that_fails_is_told_of_and_all_failing_is_refused() -> None:
+    blocks = {
+        "ridge": {"expected_r2": 0.05, "clip_sigma": 3.0},
+        "lightgbm": {"n_rounds": -1},
+    }
+    changes = {
+        "mode": "cross_sectional",
+        "family_parameters": blocks,
+        "model_families": ("lightgbm", "ridge"),
+    }
+    world = signal_world(0.1, n_bars=300)
+    frame = whole(world, **changes)
+    assert frame["failed_model_families"].tolist() == ["lightgbm"]
+    assert frame["score"].iloc[0] > 0.05
+    with pytest.raises(UserError, match="every family failed"):
+        whole(world, **{**changes, "model_families": ("lightgbm",)})
 
 
 def test_all_alike_gives_no_symbol_routes() -> None:
@@ -107,8 +197,9 @@ def test_classes_are_scored_as_auc() -> None:
         routing_config(),
     )
     assert set(frame["metric"]) == {"auc"}
+    assert set(frame["task"]) == {"binary"}
     assert 0.5 < frame["score"].iloc[0] < 0.6
-    own = frame.set_index("symbol")["score"]
+    own = frame[frame["mode"] == SYMBOL].set_index("symbol")["score"]
     assert own["S003"] > 0.52
 
 
@@ -124,6 +215,38 @@ def test_paired_products_are_correlations() -> None:
         assert np.isnan(product[:20]).all()
     assert paired_products(np.full(200, 0.1), pooled, outcome) is None
     assert paired_products(np.full(200, np.nan), pooled, outcome) is None
+
+
+def few_symbols(n_symbols: int, n_bars: int = 1500) -> World:
+    return signal_world(0.2, n_bars=n_bars, n_symbols=n_symbols, n_features=2)
+
+
+@pytest.mark.parametrize("n_symbols", [1, 3])
+def test_a_handful_of_symbols_is_measured_over_time(n_symbols: int) -> None:
+    world = few_symbols(n_symbols)
+    config = routing_config(min_pooled_rows=5000)
+    frame = whole(world, min_pooled_rows=5000)
+    assert set(frame["view"]) == {"time_series"}
+    assert set(frame["metric"]) == {"time_series_ic"}
+    assert set(frame["mode"]) == {"cross_sectional", "symbol_specific"}
+    pooled, symbols = frame.iloc[0], frame.iloc[1:]
+    assert (pooled["state"], pooled["rule"]) == ("DISALLOWED", "few_rows")
+    assert set(symbols["compared_with"]) == {"nothing"}
+    assert symbols["state"].isin(["OK", "STRONG"]).all()
+    selection = {"status": "selected", "targets": [TARGET], "reason": ""}
+    plan = make_routing_plan(frame, selection, config)["targets"][TARGET]
+    assert plan["route"] == "SYMBOL_SPECIFIC"
+    assert {v["route"] for v in plan["symbols"].values()} == {"SYMBOL_SPECIFIC"}
+    assert f"has {n_symbols} symbols, fewer than routing.min" in plan["view_note"]
+
+
+def test_the_own_score_of_a_lone_symbol_is_its_correlation_over_time() -> None:
+    frame = whole(few_symbols(1))
+    pooled, own = frame.iloc[0], frame.iloc[1]
+    # the same family on the same rows: rank correlation against normal scores
+    assert own["score"] == pytest.approx(pooled["score"], abs=0.03)
+    assert 0.1 < own["score"] < 0.3
+    assert pooled["rule"] == "one_symbol"
 
 
 def test_the_future_changes_nothing() -> None:

@@ -1,14 +1,16 @@
-"""Training plan: jobs, schema, views, filters and empty plans."""
+"""Training plan: jobs, schema, versions, views, estimates and empty plans."""
 
 import json
 from typing import Any
 
+import numpy as np
 import pytest
+from plan_examples import business_days, setting, training_config
+from planted_world import selection_config, signal_world
 from routing_examples import (
     FEATURES,
     ONE,
     POOLED_STATES,
-    TRAINING,
     candidates,
     pooled,
     routing_config,
@@ -16,25 +18,31 @@ from routing_examples import (
 )
 
 from ranking_pipeline.errors import UserError
-from ranking_pipeline.routing.plan import (
-    build_training_plan,
-    plan_views,
-    select_jobs,
-)
+from ranking_pipeline.routing.plan import Setting, build_training_plan, plan_views
 from ranking_pipeline.routing.plan_schema import (
+    Job,
     read_training_plan,
     training_plan_schema,
 )
-from ranking_pipeline.routing.render import plan_markdown, routing_markdown
+from ranking_pipeline.routing.render_plan import plan_markdown
 from ranking_pipeline.routing.router import make_routing_plan
+from ranking_pipeline.routing.unplanned import (
+    plan_everything,
+    plan_without_evidence,
+    screened_features,
+)
+from ranking_pipeline.selection.training_data import TrainingData
+from ranking_pipeline.splits import make_splits
 
 
-def planned(rows: list[dict[str, Any]], **changes: Any) -> dict[str, Any]:
+def planned(
+    rows: list[dict[str, Any]], where: Setting | None = None, **changes: Any
+) -> dict[str, Any]:
     config = routing_config(**changes)
     frame = candidates(rows, config)
     selection = ONE if rows else {"status": "nothing_predictable", "targets": []}
     routes = make_routing_plan(frame, selection, config)
-    return build_training_plan(routes, frame, FEATURES, config, TRAINING)
+    return build_training_plan(routes, frame, FEATURES, config, where or setting())
 
 
 MIXED = [
@@ -58,6 +66,46 @@ def test_jobs_of_a_mixed_plan() -> None:
     assert (own["route"], own["families"]) == ("SYMBOL_SPECIFIC", ["ridge"])
     assert plan["summary"]["by_type"] == {"cross_sectional": 1, "symbol_specific": 2}
     assert plan["metadata"]["targets_requested"] == ["fwd_ret_1d"]
+    assert {job["view"] for job in plan["jobs"]} == {"cross_section"}
+
+
+def test_one_window_is_the_split_itself() -> None:
+    axis = business_days(embargo=3)
+    plan = planned(MIXED, setting(axis))
+    splits = axis.splits
+    for job in plan["jobs"]:
+        assert job["window"] == 0
+        assert job["train_start"] == splits.train.first
+        assert job["train_end"] == axis.stamp(splits.train.last_bar - 3)
+        assert job["predict_start"] == splits.validation.first
+        assert job["predict_end"] == splits.test.last
+    assert plan["summary"]["by_window"] == {"0": 3}
+
+
+def test_a_walk_forward_multiplies_the_rows_of_the_plan() -> None:
+    where = setting(refit_months=2, train_months=6)
+    plan = planned(MIXED, where)
+    jobs = [job for job in plan["jobs"] if job["symbol"] is None]
+    assert [job["job_id"] for job in jobs] == [
+        f"cs_fwd_ret_1d_w00{number}" for number in range(1, len(jobs) + 1)
+    ]
+    assert plan["summary"]["by_window"] == {str(job["window"]): 3 for job in jobs}
+    train = where.axis.splits.train
+    per_bar = 9000 / (train.last_bar - train.first_bar + 1)
+    # six months of business days, give or take
+    assert all(115 * per_bar < job["n_rows"] < 150 * per_bar for job in jobs)
+    assert jobs[0]["predict_start"] == where.axis.splits.validation.first
+    assert all(job["train_end"] < job["predict_start"] for job in jobs)
+    assert read_training_plan(plan).model_dump(mode="json") == plan
+
+
+def test_a_view_over_time_is_in_the_plan() -> None:
+    config = routing_config()
+    frame = candidates([pooled()], config)
+    routes = make_routing_plan(frame, ONE, config)
+    routes["targets"]["fwd_ret_1d"]["view"] = "time_series"
+    plan = build_training_plan(routes, frame, FEATURES, config, setting())
+    assert plan["summary"]["by_view"] == {"time_series": 1}
 
 
 def test_plan_is_plain_json_and_valid() -> None:
@@ -77,7 +125,16 @@ def test_plan_is_plain_json_and_valid() -> None:
         (lambda p: p["jobs"][0].update(symbol="X"), "symbol_specific"),
         (lambda p: p["jobs"].append(p["jobs"][0]), "more than once"),
         (lambda p: p["jobs"].pop(), "summary"),
-        (lambda p: p.update(schema_version=2), "schema_version"),
+        (lambda p: p.update(schema_version=3), "schema_version"),
+        (lambda p: p["jobs"][0].update(train_end=None), "all four times"),
+        (lambda p: p["jobs"][0].update(train_end="2021-01-01"), "no time zone"),
+        (lambda p: p["jobs"][0].update(train_end="soon"), "no ISO 8601"),
+        (
+            lambda p: p["jobs"][0].update(train_end=p["jobs"][0]["predict_start"]),
+            "trained before it",
+        ),
+        (lambda p: p["summary"]["estimate"].update(rows=1), "summary"),
+        (lambda p: p["jobs"][0]["estimate"].update(seconds=-1), "estimate.seconds"),
     ],
 )
 def test_damaged_plan_is_refused(damage, words: str) -> None:  # type: ignore[no-untyped-def]
@@ -87,12 +144,43 @@ def test_damaged_plan_is_refused(damage, words: str) -> None:  # type: ignore[no
         read_training_plan(plan)
 
 
+def version_1(plan: dict[str, Any]) -> dict[str, Any]:
+    """The same plan as the first version wrote it."""
+    new = {"view", "window", "estimate", "train_start", "train_end"}
+    new |= {"predict_start", "predict_end"}
+    jobs = [{k: v for k, v in job.items() if k not in new} for job in plan["jobs"]]
+    known = ("total_jobs", "by_type", "by_route", "by_priority", "by_target")
+    summary = {name: plan["summary"][name] for name in known}
+    return {**plan, "schema_version": 1, "jobs": jobs, "summary": summary}
+
+
+def test_a_plan_of_version_1_is_read() -> None:
+    plan = planned(MIXED)
+    read = read_training_plan(version_1(plan))
+    assert read.schema_version == 2
+    assert [job.job_id for job in read.jobs] == [j["job_id"] for j in plan["jobs"]]
+    assert {(job.window, job.train_end, job.estimate) for job in read.jobs} == {
+        (0, None, None)
+    }
+    assert read.summary.total_jobs == 3
+    assert "3 jobs with 4 models" in plan_markdown(read.model_dump(mode="json"))
+    damaged = version_1(plan)
+    damaged["jobs"].pop()
+    with pytest.raises(UserError, match="counts 3 jobs, there are 2"):
+        read_training_plan(damaged)
+    damaged = version_1(plan)
+    damaged["jobs"][0]["priority"] = 9
+    with pytest.raises(UserError, match="priority"):
+        read_training_plan(damaged)
+
+
 def test_views_hold_every_job_once() -> None:
     plan = planned(MIXED)
     for name, view in plan_views(plan).items():
         ids = sorted(job["job_id"] for jobs in view.values() for job in jobs)
         assert ids == sorted(job["job_id"] for job in plan["jobs"]), name
     assert set(plan_views(plan)["by_symbol"]) == {"(pooled)", "A|1", "B"}
+    assert set(plan_views(plan)["by_route"]) == {"BOTH", "SYMBOL_SPECIFIC"}
 
 
 def test_experimental_pooled_model_is_left_for_the_rest() -> None:
@@ -124,30 +212,99 @@ def test_empty_plans() -> None:
             planned(rows, require_jobs=True)
 
 
-def test_selecting_jobs() -> None:
-    plan = planned(MIXED)
-    assert len(select_jobs(plan)) == 3
-    assert [j["symbol"] for j in select_jobs(plan, symbols=["B"])] == ["B"]
-    boosted = select_jobs(plan, families=["LightGBM"])
-    assert [(j["job_id"], j["families"]) for j in boosted] == [
-        ("cs_fwd_ret_1d", ["lightgbm"])
-    ]
-    with pytest.raises(UserError, match="none of the 3 jobs"):
-        select_jobs(plan, targets=["fwd_ret_9d"])
-    assert select_jobs(planned([]), targets=["fwd_ret_9d"]) == []
+def test_a_plan_without_evidence_says_so() -> None:
+    features = {"fwd_ret_1d": ["a", "b"], "label_h5": ["a"]}
+    plan = plan_everything(features, {"label_h5": "time_series"}, setting())
+    assert (plan["status"], plan["summary"]["total_jobs"]) == ("unplanned", 2)
+    jobs = {job["target"]: job for job in plan["jobs"]}
+    assert jobs["label_h5"]["view"] == "time_series"
+    assert jobs["fwd_ret_1d"]["features"] == ["a", "b"]
+    assert jobs["fwd_ret_1d"]["n_rows"] == round(12_000 * 364 / 520)
+    assert "Nothing here was chosen on evidence" in plan_markdown(plan)
+    assert read_training_plan(plan).model_dump(mode="json") == plan
+    with pytest.raises(UserError, match="no target"):
+        plan_everything({}, {}, setting())
 
 
-def test_markdown() -> None:
+def test_without_a_plan_leaks_still_stay_out() -> None:
+    world = signal_world(0.1)
+    labels = world.labels["fwd_ret_1d"].to_numpy()
+    bars, symbols = world.panel.rows()
+    copy = np.zeros((world.panel.n_bars, world.panel.n_symbols))
+    copy[bars, symbols] = np.nan_to_num(labels)
+    data = world.with_feature("innocent", copy).data()
+    where = Setting.of(
+        data.panel, business_splits(data), data.targets, training_config()
+    )
+    plan = plan_without_evidence(data, selection_config(), where)
+    (job,) = plan["jobs"]
+    assert "innocent" not in job["features"]
+    assert {"signal", "vol_20"} <= set(job["features"])
+    assert job["view"] == "cross_section"
+    manual = selection_config(auto=False, manual_features=("signal", "innocent"))
+    assert screened_features(data, ["fwd_ret_1d"], manual) == {"fwd_ret_1d": ["signal"]}
+    with pytest.raises(UserError, match="no feature passes"):
+        screened_features(
+            data,
+            ["fwd_ret_1d"],
+            selection_config(auto=False, manual_features=("innocent",)),
+        )
+
+
+def business_splits(data: TrainingData) -> dict[str, Any]:
+    """Splits of the train span alone, which is all that the data hold."""
+    return make_splits(data.panel.timestamps, 0.7, 0.15, 0).to_dict()
+
+
+def test_markdown_tells_what_why_how_long_and_how_much_memory() -> None:
     plan = planned(MIXED)
     text = plan_markdown(plan)
-    assert text.count("\n| ") == 2 * 2 + 2 + 3  # two heads of two lines, types, jobs
+    assert "3 jobs with 4 models" in text
+    for on in plan["summary"]["estimate"]["on_workers"]:
+        assert f"| {on['workers']} | " in text
+        assert f" | {on['peak_megabytes']:,} |" in text
+    assert "factor of 3" in text
     assert "A\\|1" in text
-    config = routing_config()
-    routes = make_routing_plan(candidates(MIXED, config), ONE, config)
-    shown = routing_markdown(routes)
-    assert "2 of 3 symbols" in shown
+    assert MIXED[0]["target"] in text
+    reasons = {job["reason"].replace("|", "\\|") for job in plan["jobs"]}
+    assert all(reason in text for reason in reasons)
+    assert "## When" in text
     assert "nothing to train" in plan_markdown(planned([]))
-    nothing = make_routing_plan(
-        candidates([], config), {"status": "nothing_predictable", "targets": []}, config
+
+
+def test_markdown_merges_the_windows_of_a_model() -> None:
+    plan = planned(MIXED, setting(refit_months=1))
+    text = plan_markdown(plan)
+    n_windows = len(plan["summary"]["by_window"])
+    assert n_windows > 5
+    when, models = text.split("## Models over all symbols")
+    assert when.count("\n| ") >= n_windows
+    pooled_jobs, own = models.split("## Models of one symbol")
+    assert pooled_jobs.count("\n| ") == 3
+    assert own.count("\n| ") == 4
+    seconds = sum(
+        job["estimate"]["seconds"] for job in plan["jobs"] if job["symbol"] is None
     )
-    assert "nothing is routed" in routing_markdown(nothing)
+    shown = f"{seconds:.0f} s" if seconds < 60 else f"{seconds / 60:.0f} min"
+    assert f"| {shown} |" in pooled_jobs
+
+
+def test_a_misspelt_family_or_loss_is_refused_with_the_parameters() -> None:
+    with pytest.raises(ValueError, match="Did you mean 'ridge'"):
+        training_config(families=("ridgge",))
+    block = {"regression_loss": "pairwize"}
+    with pytest.raises(
+        ValueError, match=r"mlp.regression_loss: 'pairwize'.*'pairwise'"
+    ):
+        training_config(parameters={"mlp": block})
+    job = planned(MIXED)["jobs"][0]
+    with pytest.raises(ValueError, match="all four times"):
+        Job.model_validate(
+            {
+                **job,
+                "window": 2,
+                **dict.fromkeys(
+                    ("train_start", "train_end", "predict_start", "predict_end")
+                ),
+            }
+        )

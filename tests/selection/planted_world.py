@@ -22,12 +22,23 @@ LEAKAGE: dict[str, Any] = {
     "near_copy_correlation": 0.999,
     "min_pairs": 10,
     "max_partial_ic": 0.1,
+    "max_partial_size_ic": 0.15,
     "confidence": 0.999,
     "max_time_correlation": 0.99,
     "volatility_columns": ("vol_20",),
+    "label_name_parts": ("fwd", "mfe", "bars_to_hit"),
+    "dominance_share": 0.3,
+    "dominance_ratio": 3.0,
+    "dominance_alone": 0.4,
+    "min_drop": 0.15,
+    "min_relative_drop": 0.25,
+    "min_confirm_rows": 500,
+    "min_confirm_symbols": 3,
+    "sentinels": ("time_shuffle", "symbol_holdout"),
     "allow_suspect": False,
 }
-LENIENT = {**LEAKAGE, "max_partial_ic": 0.9}  # for signals stronger than any real one
+# for signals stronger than any real one
+LENIENT = {**LEAKAGE, "max_partial_ic": 0.9, "max_partial_size_ic": 0.9}
 ESTIMATION: dict[str, Any] = {
     "model_families": ("ridge",),
     "family_parameters": RIDGE,
@@ -217,10 +228,25 @@ def selection_config(**changes: Any) -> FeatureSelectionConfig:
         "permutation_max_rows": 2000,
         "shap_max_rows": 200,
         "max_redundancy": 1.0,
+        "cluster_linkage": "average",
+        "filters": NO_FILTERS,
         "stability_top": 3,
+        "stability_seeds": 1,
+        "stability_null": False,
+        "symbol_importance": NO_SYMBOLS,
         "allow_fallback": False,
+        "strict": False,
     }
     return FeatureSelectionConfig.model_validate({**values, **changes})
+
+
+NO_FILTERS: dict[str, Any] = {
+    "min_coverage": None,
+    "min_rank_variance": None,
+    "min_abs_ic_t": None,
+    "min_mutual_information": None,
+}
+NO_SYMBOLS = {"max_symbols": 0, "min_rows": 100, "relative_threshold": 0.1}
 
 
 def leakage_config(**changes: Any) -> LeakageConfig:

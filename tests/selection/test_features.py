@@ -1,180 +1,277 @@
-"""Features: importance, consensus, agreement, and the choice."""
+"""Features: the whole choice, from the leakage screen to the top list."""
+
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
-from planted_world import selection_config, signal_world
+from planted_world import (
+    LENIENT,
+    RIDGE,
+    SMALL_TREES,
+    World,
+    empty_world,
+    selection_config,
+    signal_world,
+)
 
 from ranking_pipeline.errors import UserError
-from ranking_pipeline.selection import consensus, feature_choice
+from ranking_pipeline.selection import target_choice
+from ranking_pipeline.selection.choice import COLUMNS, STATUSES, Choice
 from ranking_pipeline.selection.feature_choice import select_features
-from ranking_pipeline.selection.importance import (
-    Importances,
-    permutation_importance,
-    ranks_of,
-)
-from ranking_pipeline.selection.out_of_fold import fit_family
 
-NAMES = ("a", "b", "c", "d")
-
-
-def importances(**shares: list[float]) -> Importances:
-    """Keys are ``family_method``."""
-    split = {tuple(key.split("_")): np.array(v) for key, v in shares.items()}
-    return Importances(NAMES, split)  # type: ignore[arg-type]
+TARGET = "fwd_ret_1d"
+MLP = {
+    "mlp": {
+        "hidden": 8, "layers": 1, "dropout": 0.1, "regression_loss": "huber",
+        "loss_parameters": {}, "epochs": 3, "timestamps_per_batch": 32,
+        "learning_rate": 0.01, "weight_decay": 0.01, "gradient_clip": 1.0,
+        "patience": 5, "min_delta": 0.0, "device": "cpu", "clip_sigma": 3.0,
+    }
+}  # fmt: skip
 
 
-def test_consensus_by_hand() -> None:
-    found = importances(
-        x_native=[0.7, 0.2, 0.1, 0.0],  # ranks 1 2 3 4 -> 1, 2/3, 1/3, 0
-        x_permutation=[0.1, 0.9, 0.0, 0.0],  # ranks 2 1 3.5 3.5 -> 2/3, 1, 1/6, 1/6
-        y_native=[0.0, 0.5, 0.5, 0.0],  # ranks 3.5 1.5 1.5 3.5 -> 1/6, 5/6, 5/6, 1/6
-        z_native=[np.nan] * 4,  # no opinion
-    )
-    scores = consensus.family_scores(found)
-    assert set(scores) == {"x", "y"}
-    np.testing.assert_allclose(scores["x"], [5 / 6, 5 / 6, 1 / 4, 1 / 12])
-    np.testing.assert_allclose(
-        consensus.consensus_score(scores), [1 / 2, 5 / 6, 13 / 24, 1 / 8]
-    )
+def dense(world: World, column: str) -> np.ndarray:
+    """A column of the features or labels as a (T, S) matrix."""
+    frame = world.features if column in world.features else world.labels
+    matrix = np.full((world.panel.n_bars, world.panel.n_symbols), np.nan)
+    matrix[world.panel.rows()] = frame[column]
+    return matrix
 
 
-def test_agreement_is_membership_of_the_top_and_not_mere_use() -> None:
-    found = importances(x_native=[0.4, 0.3, 0.2, 0.1], y_native=[0.4, 0.2, 0.4, 0.0])
-    scores = consensus.family_scores(found)
-    votes = consensus.families_agreeing(found, scores, top=2)
-    assert list(votes) == [2, 1, 1, 0]  # every feature but one is used by both
-    # a list longer than what is used does not make it agreed
-    assert list(consensus.families_agreeing(found, scores, top=4)) == [2, 2, 2, 1]
-
-
-def test_ranks_share_ties_and_skip_missing() -> None:
-    np.testing.assert_array_equal(
-        ranks_of(np.array([0.3, 0.3 + 1e-15, 0.4, 0.0])), [2.5, 2.5, 1, 4]
-    )
-    assert np.isnan(ranks_of(np.full(3, np.nan))).all()
-
-
-@pytest.mark.parametrize(
-    ("jaccard", "tau", "state"),
-    [(0.7, 0.6, "STABLE"), (0.7, 0.5, "DRIFTING"), (0.5, 0.4, "DRIFTING"),
-     (0.9, 0.3, "DIVERGED"), (0.2, 0.9, "DIVERGED")],
-)  # fmt: skip
-def test_stability_states(jaccard: float, tau: float, state: str) -> None:
-    assert consensus.stability_state(jaccard, tau) == state
-
-
-def test_stability_of_folds_by_hand() -> None:
-    first = {"x": np.array([0.4, 0.3, 0.2, 0.1])}
-    second = {"x": np.array([0.4, 0.1, 0.3, 0.2])}
-    found = Importances(NAMES, {}, [first, second])
-    result = consensus.stability(found, top=2)
-    assert result.jaccard == pytest.approx(1 / 3)  # {a, b} and {a, c}
-    assert result.kendall_tau == pytest.approx(1 / 3)  # 4 pairs agree, 2 do not
-    np.testing.assert_allclose(result.share_on_top, [1, 0.5, 0.5, 0])
-    alone = consensus.stability(Importances(NAMES, {}, [first]), top=2)
-    assert alone.state == "UNKNOWN"
+def leaking_world() -> World:
+    world = signal_world(0.1)
+    noise = 0.02 * np.random.default_rng(1).normal(size=(500, 40))
+    return world.with_feature("peek", np.nan_to_num(dense(world, TARGET)) + noise)
 
 
 def test_signal_leads_and_shares_sum_to_one() -> None:
     data = signal_world(0.1).data()
     methods = ("native", "shap", "permutation")
     config = selection_config(importance_methods=methods)
-    result = select_features(data, ["fwd_ret_1d"], config)
-    assert result.selected["fwd_ret_1d"][0] == "signal"
+    result = select_features(data, [TARGET], config)
+    assert result.selected[TARGET][0] == "signal"
     groups = result.importance.groupby(["family", "method"])["importance"]
-    assert len(groups) == 5  # the forest has no TreeSHAP
+    assert len(groups) == 5
     np.testing.assert_allclose(groups.sum(), 1.0)
     chosen = result.consensus[result.consensus["selected"]]
     assert (chosen["n_families_agree"] == 2).all()
     assert len(chosen) <= 3
     assert len(result.agreement) == 1
+    (outcome,) = result.outcomes.to_dict("records")
+    assert outcome["status"] == "chosen"
+    assert "random_forest has no shap" in outcome["reason"]
+    assert outcome["n_features"] == len(chosen)
 
 
-def test_permutation_finds_what_the_model_uses() -> None:
-    data = signal_world(0.3).data()
-    config = selection_config()
-    problem = data.problem("fwd_ret_1d", config).for_models(("noise_00", "signal"))
-    train, test = problem.folds(2)[-1]
-    model = fit_family(problem.samples.take(train), "lightgbm", config)
-    losses = permutation_importance(problem, model, test, 2, seed=0)
-    base = np.nanmean(
-        problem.measure(model.predict(problem.samples.take(test)).score, test)
+def test_network_and_ridge_have_a_say() -> None:
+    options = {
+        "model_families": ("lightgbm", "mlp", "ridge"),
+        "family_parameters": {**SMALL_TREES, **RIDGE, **MLP},
+        "importance_methods": ("native", "shap", "permutation"),
+        "leakage": LENIENT,
+    }
+    result = select_features(
+        signal_world(0.3).data(), [TARGET], selection_config(**options)
     )
-    assert losses[1] == pytest.approx(base, abs=0.05)
-    assert abs(losses[0]) < 0.05
-    again = permutation_importance(problem, model, test, 2, seed=0)
-    np.testing.assert_array_equal(losses, again)
+    asked = set(
+        zip(result.importance["family"], result.importance["method"], strict=True)
+    )
+    trees = {("lightgbm", method) for method in ("native", "shap", "permutation")}
+    linear = {("ridge", method) for method in ("native", "shap", "permutation")}
+    assert asked == trees | linear | {("mlp", "permutation")}
+    assert "mlp has no native; mlp has no shap" in result.outcomes["reason"].iloc[0]
+    scores = result.family_scores.set_index(["family", "feature"])["score"]
+    assert scores["mlp", "signal"] == scores["ridge", "signal"] == 1
+
+
+def test_classes_are_chosen_for_as_well() -> None:
+    world = signal_world(0.3)
+    sides = np.sign(dense(world, TARGET)) * (np.abs(dense(world, TARGET)) > 0.005)
+    world = world.with_target("touch", sides, 1, "three_class", "barrier")
+    result = select_features(world.data(), ["touch"], selection_config(leakage=LENIENT))
+    assert result.selected["touch"][0] == "signal"
+
+
+def test_order_of_the_features_does_not_matter() -> None:
+    world = signal_world(0.1)
+    turned = replace(
+        world,
+        feature_manifest=world.feature_manifest.iloc[::-1].reset_index(drop=True),
+    )
+    options = {"model_families": ("ridge",), "family_parameters": RIDGE}
+    config = selection_config(
+        **options, require_min_models=1, importance_methods=("native",)
+    )
+    first, second = (
+        select_features(one.data(), [TARGET], config) for one in (world, turned)
+    )
+    assert first.selected == second.selected
+    np.testing.assert_allclose(
+        first.consensus["consensus_score"], second.consensus["consensus_score"]
+    )
+
+
+def test_noise_features_do_not_agree_beyond_chance() -> None:
+    world = empty_world(400, 30, 20, 3)
+    rng = np.random.default_rng(0)
+    returns = 0.01 * rng.normal(size=(400, 30))
+    world = world.with_target(TARGET, returns, 1, "regression", "forward_return")
+    config = selection_config(
+        top_m_features=5, require_min_models=1, importance_methods=("permutation",)
+    )
+    result = select_features(world.data(), [TARGET], config)
+    lists = result.family_scores.pivot(
+        index="feature", columns="family", values="in_top"
+    ).astype(float)
+    both = int((lists.sum(axis=1) == 2).sum())
+    # hypergeometric: 5 of 21 twice has 1.19 in common, and 4 or more in 0.7 %
+    assert both <= 3
 
 
 def test_blocked_features_are_never_selected() -> None:
-    world = signal_world(0.1)
-    returns = np.full((500, 40), np.nan)
-    returns[world.panel.rows()] = world.labels["fwd_ret_1d"]
-    noise = 0.02 * np.random.default_rng(1).normal(size=returns.shape)
-    data = world.with_feature("peek", np.nan_to_num(returns) + noise).data()
-    result = select_features(data, ["fwd_ret_1d"], selection_config(top_m_features=9))
-    assert "peek" not in result.selected["fwd_ret_1d"]
+    data = leaking_world().data()
+    result = select_features(data, [TARGET], selection_config(top_m_features=9))
+    assert "peek" not in result.selected[TARGET]
     row = result.consensus.set_index("feature").loc["peek"]
     assert row["reason"].startswith("BLOCKED")
     manual = selection_config(auto=False, manual_features=("signal", "peek"))
     with pytest.raises(UserError, match="peek leaks"):
-        select_features(data, ["fwd_ret_1d"], manual)
+        select_features(data, [TARGET], manual)
 
 
 def test_manual_features_keep_their_order() -> None:
     data = signal_world(0.1).data()
     manual = selection_config(auto=False, manual_features=("vol_20", "signal"))
-    result = select_features(data, ["fwd_ret_1d"], manual)
-    assert result.selected["fwd_ret_1d"] == ["vol_20", "signal"]
-    with pytest.raises(UserError, match="unheard is not in feature_manifest"):
-        select_features(
-            data,
-            ["fwd_ret_1d"],
-            selection_config(auto=False, manual_features=("unheard",)),
-        )
+    result = select_features(data, [TARGET], manual)
+    assert result.selected[TARGET] == ["vol_20", "signal"]
+    assert result.outcomes["status"].to_list() == ["manual"]
+    for wrong, text in (
+        ("unheard", "unheard is not in feature_manifest"),
+        (None, "empty"),
+    ):
+        names = () if wrong is None else (wrong,)
+        config = selection_config(auto=False, manual_features=names)
+        with pytest.raises(UserError, match=text):
+            select_features(data, [TARGET], config)
 
 
-def test_redundant_twin_is_dropped() -> None:
+@pytest.mark.parametrize("linkage", ["average", "complete"])
+def test_exactly_one_of_two_equal_features_survives(linkage: str) -> None:
     world = signal_world(0.1)
-    signal = np.full((500, 40), np.nan)
-    signal[world.panel.rows()] = world.features["signal"]
-    data = world.with_feature("twin", np.exp(signal)).data()  # the same ranks
+    data = world.with_feature("twin", np.exp(dense(world, "signal"))).data()
     free = selection_config(top_m_features=7, require_min_models=1)
-    both = select_features(data, ["fwd_ret_1d"], free).selected["fwd_ret_1d"]
+    both = select_features(data, [TARGET], free).selected[TARGET]
     assert {"signal", "twin"} <= set(both)
-    pruned = selection_config(
-        top_m_features=7, require_min_models=1, max_redundancy=0.95
+    pruned = free.model_copy(
+        update={"max_redundancy": 0.95, "cluster_linkage": linkage}
     )
-    result = select_features(data, ["fwd_ret_1d"], pruned)
-    assert len({"signal", "twin"} & set(result.selected["fwd_ret_1d"])) == 1
-    dropped = result.consensus[~result.consensus["selected"]]
-    assert dropped["reason"].str.contains("rank correlation").any()
+    result = select_features(data, [TARGET], pruned)
+    (kept,) = {"signal", "twin"} & set(result.selected[TARGET])
+    rows = result.consensus.set_index("feature")
+    assert rows["cluster"]["signal"] == rows["cluster"]["twin"]
+    assert rows["cluster"].nunique() == len(rows) - 1
+    (lost,) = {"signal", "twin"} - {kept}
+    assert rows["reason"][lost].startswith(f"redundant: {kept} leads cluster")
+    assert rows["consensus_score"][kept] >= rows["consensus_score"][lost]
+
+
+def test_a_filtered_feature_is_neither_measured_nor_selected() -> None:
+    world = signal_world(0.1).with_feature("flat", np.ones((500, 40)))
+    filters = {**selection_config().filters.model_dump(), "min_rank_variance": 0.5}
+    config = selection_config(filters=filters, top_m_features=9)
+    result = select_features(world.data(), [TARGET], config)
+    row = result.consensus.set_index("feature").loc["flat"]
+    assert row["reason"].startswith("filter: variance of ranks")
+    assert not row["selected"]
+    assert "flat" not in set(result.importance["feature"])
+    assert result.filters["reason"].ne("").sum() == 1
+
+
+def test_stability_is_reported_over_folds_seeds_and_noise() -> None:
+    config = selection_config(stability_seeds=2, stability_null=True, stability_top=2)
+    (row,) = select_features(
+        signal_world(0.1).data(), [TARGET], config
+    ).stability.to_dict("records")
+    assert (row["n_folds"], row["n_seeds"]) == (2, 2)
+    for name in ("jaccard", "seed_jaccard", "null_jaccard"):
+        assert 0 <= row[name] <= 1
+    for name in ("kendall_tau", "seed_kendall_tau", "null_kendall_tau"):
+        assert -1 <= row[name] <= 1
+    assert row["state"] in {"STABLE", "DRIFTING", "DIVERGED"}
+
+
+def break_importances(monkeypatch: pytest.MonkeyPatch, only: str | None = None) -> None:
+    measure = target_choice.importance.measure_importances
+
+    def broken(problem: Any, *rest: Any) -> Any:
+        if only in (None, problem.target):
+            raise ZeroDivisionError("no trees grew")
+        return measure(problem, *rest)
+
+    monkeypatch.setattr(target_choice.importance, "measure_importances", broken)
 
 
 def test_fallback_is_flagged_capped_and_leak_screened(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    world = signal_world(0.1)
-    returns = np.full((500, 40), np.nan)
-    returns[world.panel.rows()] = world.labels["fwd_ret_1d"]
-    data = world.with_feature("peek", returns).data()
-    monkeypatch.setattr(
-        feature_choice.importance, "measure_importances", lambda *_: 1 / 0
-    )
+    data = leaking_world().data()
+    break_importances(monkeypatch)
     config = selection_config(allow_fallback=True, top_m_features=2)
-    result = select_features(data, ["fwd_ret_1d"], config)
-    chosen = result.selected["fwd_ret_1d"]
+    result = select_features(data, [TARGET], config)
+    chosen = result.selected[TARGET]
     assert chosen[0] == "signal"
     assert len(chosen) == 2
     assert "peek" not in chosen
     flagged = result.consensus[result.consensus["selected"]]["reason"]
     assert flagged.str.startswith("selection_fallback").all()
+    assert result.outcomes["status"].to_list() == ["selection_fallback"]
+    with pytest.raises(UserError, match=r"every target.*no trees grew"):
+        select_features(data, [TARGET], selection_config())
     with pytest.raises(ZeroDivisionError):
-        select_features(data, ["fwd_ret_1d"], selection_config())
+        select_features(data, [TARGET], selection_config(strict=True))
+
+
+def test_a_target_that_fails_is_recorded_and_the_others_go_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = signal_world(0.1)
+    world = world.with_target(
+        "fwd_ret_2d", dense(world, TARGET), 2, "regression", "forward_return"
+    )
+    break_importances(monkeypatch, only="fwd_ret_2d")
+    targets = [TARGET, "fwd_ret_2d"]
+    result = select_features(world.data(), targets, selection_config())
+    assert list(result.selected) == [TARGET]
+    outcomes = result.outcomes.set_index("target")
+    assert outcomes["status"].to_dict() == {TARGET: "chosen", "fwd_ret_2d": "failed"}
+    assert outcomes["reason"]["fwd_ret_2d"] == "ZeroDivisionError: no trees grew"
+    assert set(result.leakage["target"]) == set(targets)
+
+
+def test_only_what_went_well_is_kept_for_later() -> None:
+    kept = {status: Choice(TARGET, status, "", []).cacheable for status in STATUSES}
+    assert kept == dict(zip(STATUSES, (True, True, False, False), strict=True))
+
+
+@pytest.mark.parametrize("n_symbols", [1, 5])
+def test_a_handful_of_symbols_is_chosen_for_over_time(n_symbols: int) -> None:
+    world = signal_world(0.4, n_bars=900, n_symbols=n_symbols)
+    config = selection_config(
+        leakage=LENIENT, max_redundancy=0.95, stability_null=True,
+        symbol_importance={"max_symbols": 3, "min_rows": 50, "relative_threshold": 0.1},
+    )  # fmt: skip
+    problem = world.data().problem(TARGET, config)
+    assert problem.view == "time_series"
+    result = select_features(world.data(), [TARGET], config)
+    assert result.selected[TARGET][0] == "signal"
+    assert result.symbol_importance["symbol"].nunique() == min(3, n_symbols)
 
 
 def test_no_targets_give_empty_tables() -> None:
     result = select_features(signal_world(0.1).data(), [], selection_config())
     assert result.selected == {}
-    assert list(result.consensus.columns) == list(consensus.CONSENSUS_COLUMNS)
-    assert len(result.leakage) == 0
+    for name, columns in COLUMNS.items():
+        table = getattr(result, name)
+        assert list(table.columns) == list(columns)
+        assert table.empty

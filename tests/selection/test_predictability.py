@@ -104,7 +104,7 @@ def test_too_few_blocks_are_not_rankable_and_say_so(
     def refuse(*_: object) -> None:
         raise AssertionError("nothing may be fitted")
 
-    monkeypatch.setattr(target_evidence, "out_of_fold", refuse)
+    monkeypatch.setattr(target_evidence, "cross_fit", refuse)
     frame = rank_targets(world.data(), ranking_config()).rankings
     only = frame.iloc[0]
     assert not only["rankable"]
@@ -194,20 +194,20 @@ def test_a_failing_target_is_recorded_and_all_failing_is_an_error(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     world = noise_target(signal_world(0.1), "fwd_ret_2d", 5, horizon=2)
-    real = target_evidence.out_of_fold
+    real = target_evidence.cross_fit
 
     def fragile(problem, *rest):  # type: ignore[no-untyped-def]
         if problem.target == "fwd_ret_2d":
             raise ZeroDivisionError("broken")
         return real(problem, *rest)
 
-    monkeypatch.setattr(target_evidence, "out_of_fold", fragile)
+    monkeypatch.setattr(target_evidence, "cross_fit", fragile)
     result = rank_targets(world.data(), ranking_config(strict=False))
     assert result.selected["targets"] == ["fwd_ret_1d"]
     assert "ZeroDivisionError" in row(result.rankings, "fwd_ret_2d")["reason"]
     with pytest.raises(ZeroDivisionError):
         rank_targets(world.data(), ranking_config(strict=True))
-    monkeypatch.setattr(target_evidence, "out_of_fold", lambda *_: 1 / 0)
+    monkeypatch.setattr(target_evidence, "cross_fit", lambda *_: 1 / 0)
     with pytest.raises(UserError, match="every target failed"):
         rank_targets(world.data(), ranking_config(strict=False))
 
@@ -237,9 +237,7 @@ def test_combined_score_is_a_mean_and_not_the_best() -> None:
     problem = signal_world(0.1).data().problem("fwd_ret_1d", ranking_config())
     n = len(problem.samples)
     up, down = np.arange(n, dtype=float), -np.arange(n, dtype=float)
-    np.testing.assert_allclose(
-        combine({"a": up, "b": down}, problem.samples), 0.5, atol=1e-12
-    )
+    np.testing.assert_allclose(combine({"a": up, "b": down}, problem), 0.5, atol=1e-12)
     missing = np.where(np.arange(n) % 2, up, np.nan)
-    mixed = combine({"a": up, "b": missing}, problem.samples)
+    mixed = combine({"a": up, "b": missing}, problem)
     assert np.array_equal(np.isnan(mixed), np.isnan(missing))

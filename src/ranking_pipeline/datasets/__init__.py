@@ -13,6 +13,7 @@ from ranking_pipeline.datasets.folder import TextFolderDataset
 from ranking_pipeline.datasets.panel import PanelDataset
 from ranking_pipeline.datasets.raw_bars import RawBarsDataset
 from ranking_pipeline.datasets.tables import (
+    CsvDataset,
     IndexedTableDataset,
     TableDataset,
     TableHandleDataset,
@@ -23,6 +24,7 @@ __all__ = [
     "ArtefactDataset",
     "CostsDataset",
     "CounterDataset",
+    "CsvDataset",
     "FigureDataset",
     "IndexedTableDataset",
     "JsonDataset",

@@ -44,6 +44,23 @@ class TableDataset(_ParquetDataset["pd.DataFrame"]):
         return read_table(path)
 
 
+class CsvDataset(ArtefactDataset["pd.DataFrame", "pd.DataFrame"]):
+    """A table for other programs: comma-separated text, numbers in full."""
+
+    def _write(self, data: pd.DataFrame, path: Path) -> None:
+        data.to_csv(path, index=False)
+
+    def _read(self, path: Path, manifest: Manifest) -> pd.DataFrame:
+        import pandas as pd
+
+        # A symbol called NA is a name, and a missing text is an empty one.
+        return pd.read_csv(path, keep_default_na=False, na_values={})
+
+    def preview(self, nrows: int = 40) -> TablePreview:
+        """Return the first rows for kedro-viz."""
+        return _split_preview(self.load().head(nrows))
+
+
 class IndexedTableDataset(ArtefactDataset["pd.DataFrame", "pd.DataFrame"]):
     """A table with its index in the file, for programs that expect one there."""
 

@@ -10,12 +10,12 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from ranking_pipeline.evaluation import metrics
 from ranking_pipeline.evaluation.baselines import VOLATILITY_BARS
 from ranking_pipeline.evaluation.config import EvaluationConfig
 from ranking_pipeline.evaluation.inference import block_length, paired_comparison
 from ranking_pipeline.evaluation.measure import Measured
 from ranking_pipeline.evaluation.outcomes import Block, Outcome, block, neutral_payoff
+from ranking_pipeline.evaluation.view import View
 from ranking_pipeline.panel import Panel
 from ranking_pipeline.portfolio.backtest import BPS, expected_best_sharpe
 
@@ -44,6 +44,7 @@ class Results:
     splits : mapping
         The document ``splits``.
     config : EvaluationConfig
+    view : View
     """
 
     kept: Kept
@@ -52,6 +53,7 @@ class Results:
     returns: npt.NDArray[np.float64]
     splits: Mapping[str, Any]
     config: EvaluationConfig
+    view: View
 
     def test_rows(self, target: str) -> Block:
         """Bars and rows of the test split for a target."""
@@ -114,7 +116,7 @@ def _test_ic(
     where = results.test_rows(target)
     rows = np.where(where.payoff_rows, payoff[where.bars], np.nan)
     filled = results.kept[model_id, target, "test"].filled
-    return metrics.rank_ic(filled, rows, results.config.min_symbols_per_timestamp)
+    return results.view.ic(filled, rows)
 
 
 def _paired_row(
@@ -174,10 +176,9 @@ def decile_returns(results: Results, board: pd.DataFrame, rival: str) -> pd.Data
     for model_id, target in shown(board, config.shown_models_per_target, rival):
         where = results.test_rows(target)
         payoff = results.outcomes[target].payoff[where.bars]
-        means = metrics.decile_means(
+        means = results.view.decile_means(
             results.kept[model_id, target, "test"].filled,
             np.where(where.payoff_rows, payoff, np.nan),
-            config.min_symbols_per_timestamp,
         )
         for decile, column in enumerate(means.T, start=1):
             known = column[np.isfinite(column)]
@@ -220,6 +221,7 @@ def summary(
     periods = float(rows["random"]["periods_per_year"])
     n_bars = int(rows["random"]["n_bars"])
     return {
+        "over_time": results.view.over_time,
         "status": "measured" if chosen is not None else "no_model",
         "primary_target": config.primary_target,
         "target": target,

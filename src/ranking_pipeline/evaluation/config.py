@@ -14,6 +14,11 @@ class EvaluationConfig(Config):
     min_symbols_per_timestamp: int = Field(
         ge=2, description="fewest symbols with which a bar is measured or traded"
     )
+    min_symbols_for_ranks: int = Field(
+        ge=2,
+        description="fewest symbols of a universe that is ranked within bars; a smaller "
+        "one is measured over time, each symbol against its own past",
+    )
     min_coverage: float = Field(
         ge=0,
         le=1,

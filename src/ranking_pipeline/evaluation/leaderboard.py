@@ -21,6 +21,7 @@ from ranking_pipeline.evaluation.config import EvaluationConfig
 from ranking_pipeline.evaluation.measure import Measured, Row, Settings, measure
 from ranking_pipeline.evaluation.model_scores import META, ModelScores, model_scores
 from ranking_pipeline.evaluation.outcomes import Outcome, block, majority_class, outcome
+from ranking_pipeline.evaluation.view import View
 from ranking_pipeline.panel import Panel
 from ranking_pipeline.portfolio.returns import panel_returns, periods_per_year
 from ranking_pipeline.splits import Splits
@@ -208,11 +209,14 @@ def _coverage(scores: ModelScores, panel: Panel, splits: Mapping[str, Any]) -> f
 
 
 def _desk(panel: Panel, splits: Mapping[str, Any], config: EvaluationConfig) -> _Desk:
-    Splits.from_dict(splits).verify(panel.require_cross_section().timestamps)
+    Splits.from_dict(splits).verify(panel.timestamps)
     periods = config.periods_per_year or periods_per_year(panel.timestamps)
     settings = Settings(
-        config.min_symbols_per_timestamp,
-        config.tail_share,
+        View(
+            panel.n_symbols < config.min_symbols_for_ranks,
+            config.min_symbols_per_timestamp,
+            config.tail_share,
+        ),
         config.cost_bps_per_side,
         periods,
     )
@@ -234,7 +238,9 @@ def _references(
         ModelScores(name, "", "baseline", score, family="baseline")
         for name, score in baseline_scores(panel, config.random_seed).items()
     ]
-    planted = oracle_scores(panel, market_truth)
+    # the planted score says where a symbol stands among the others, not over time
+    over_time = panel.n_symbols < config.min_symbols_for_ranks
+    planted = None if over_time else oracle_scores(panel, market_truth)
     if planted is not None:
         rows.append(ModelScores(ORACLE, "", "oracle", planted, family="oracle"))
     return rows
@@ -251,7 +257,13 @@ def _assemble(
     references: list[ModelScores],
 ) -> Evaluation:
     results = comparison.Results(
-        desk.kept, desk.outcomes, desk.panel, desk.returns, desk.splits, config
+        desk.kept,
+        desk.outcomes,
+        desk.panel,
+        desk.returns,
+        desk.splits,
+        config,
+        desk.settings.view,
     )
     table = _share_of_oracle(pd.DataFrame(desk.rows))
     board = _leaderboard(table, config.primary_target)

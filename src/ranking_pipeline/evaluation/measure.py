@@ -15,7 +15,8 @@ from ranking_pipeline.evaluation.inference import (
 )
 from ranking_pipeline.evaluation.model_scores import ModelScores
 from ranking_pipeline.evaluation.outcomes import Block, Outcome
-from ranking_pipeline.portfolio.backtest import BPS, Book, backtest, sharpe
+from ranking_pipeline.evaluation.view import View
+from ranking_pipeline.portfolio.backtest import BPS, Book, hold, sharpe
 
 Matrix = npt.NDArray[np.float64]
 Row = dict[str, float | int | str]
@@ -25,8 +26,7 @@ Row = dict[str, float | int | str]
 class Settings:
     """How scores are measured: the evaluation's parameters with derived values."""
 
-    min_symbols: int
-    tail_share: float
+    view: View
     cost_bps_per_side: float
     periods_per_year: float
 
@@ -66,7 +66,7 @@ def measure(
     """Measure one score on one split.
 
     All scores are measured on the same rows: a tradable cell that a model leaves out
-    gets the median of its scores on that bar.
+    gets the median of its scores on that bar. Over time it has no opinion there.
 
     Parameters
     ----------
@@ -87,27 +87,23 @@ def measure(
     """
     cells = tradable[block.bars]
     given = np.where(cells, scores.score[block.bars], np.nan).astype(np.float64)
-    filled = fill_with_median(given, cells)
+    view = settings.view
+    filled = given if view.over_time else fill_with_median(given, cells)
     payoff = np.where(block.payoff_rows, data.payoff[block.bars], np.nan)
-    ic = metrics.rank_ic(filled, payoff, settings.min_symbols)
-    spread = metrics.tail_spread(
-        filled, payoff, settings.tail_share, settings.min_symbols
-    )
-    book = backtest(
-        filled,
+    ic, spread = view.ic(filled, payoff), view.spread(filled, payoff)
+    book = hold(
+        view.weights(filled),
         returns[block.bars],
-        horizon_bars=data.horizon_bars,
-        lag_bars=data.lag_bars,
-        tail_share=settings.tail_share,
-        cost_bps_per_side=settings.cost_bps_per_side,
-        min_symbols=settings.min_symbols,
+        data.horizon_bars,
+        data.lag_bars,
+        settings.cost_bps_per_side,
     )
     # a row without any variation in its scores has no book worth the name
     book = book if np.isfinite(ic).any() else _nothing(book)
     length = block_length(data.lag_bars, data.horizon_bars)
     row = _ic_row(ic, block, length, data.lag_bars + data.horizon_bars)
     row |= {"coverage": _share(np.isfinite(given), cells)}
-    row |= _auc_row(filled, data, block, length)
+    row |= _auc_row(filled, data, block, length, view)
     row |= _accuracy_row(scores, data, block, length, majority)
     row |= _money_row(spread, book, length, settings)
     return Measured(row, ic, spread, book, filled)
@@ -159,12 +155,14 @@ def _ic_row(
     }
 
 
-def _auc_row(filled: Matrix, data: Outcome, block: Block, length: int) -> Row:
+def _auc_row(
+    filled: Matrix, data: Outcome, block: Block, length: int, view: View
+) -> Row:
     if data.task == "regression":
         return {"auc_skill": float("nan"), "auc_t": float("nan")}
     label = np.where(block.label_rows, data.label[block.bars], np.nan)
     negative = -1 if data.task == "three_class" else 0
-    test = block_test(metrics.auc_skill(filled, label, negative=negative), length)
+    test = block_test(view.auc_skill(filled, label, negative), length)
     return {"auc_skill": test.mean, "auc_t": test.t}
 
 

@@ -101,11 +101,18 @@ def model_scores(
         )  # fmt: skip
 
 
+def members(models: Sequence[pd.DataFrame], row: str, target: str) -> list[str]:
+    """Ids of the models whose predictions form one row of the leaderboard."""
+    known = _catalogue(models)
+    same = (known["row_id"] == row) & (known["target"] == target)
+    return [str(model_id) for model_id in known.index[same]]
+
+
 def _catalogue(models: Sequence[pd.DataFrame]) -> pd.DataFrame:
     """Models indexed by model_id, with the leaderboard row to which each belongs."""
     tables = [table for table in models if len(table)]
     if not tables:
-        return pd.DataFrame(columns=["row_id", *META])
+        return pd.DataFrame(columns=["row_id", "target", *META])
     table = pd.concat(tables, ignore_index=True)
     table = table.reindex(columns=["model_id", "target", "symbol", *META])
     table = table.astype(object).where(table.notna(), "").astype(str)

@@ -10,6 +10,7 @@ import pandas as pd
 
 from ranking_pipeline.bars.interval import interval_minutes
 from ranking_pipeline.errors import UserError
+from ranking_pipeline.evaluation.model_scores import members
 from ranking_pipeline.panel import Panel
 
 _SHOWN = 10
@@ -79,6 +80,7 @@ def qlib_signal(
 
 def chosen_signal(
     leaderboard: pd.DataFrame,
+    models: Sequence[pd.DataFrame],
     predictions: Sequence[pd.DataFrame],
     panel: Panel,
     *,
@@ -92,8 +94,9 @@ def chosen_signal(
     ----------
     leaderboard
         With the columns model_id, target and chosen.
-    predictions
-        Tables of the stages that ran.
+    models, predictions
+        Tables of the stages that ran. A row that several models of single symbols form
+        has the scores of all of them.
     panel, interval, timezone, bar_stamp
         As for :func:`qlib_signal`.
     """
@@ -105,9 +108,11 @@ def chosen_signal(
         )
         return pd.DataFrame({"score": np.empty(0, np.float32)}, index=none)
     model_id, target = chosen.iloc[0][["model_id", "target"]]
-    own = [table[table["model_id"] == model_id] for table in predictions]
+    names = members(models, model_id, target)
+    own = [table[table["model_id"].isin(names)] for table in predictions]
+    scores = pd.concat([table for table in own if len(table)])
     return qlib_signal(
-        pd.concat([table for table in own if len(table)]),
+        scores.assign(model_id=model_id),
         model_id,
         target,
         panel,

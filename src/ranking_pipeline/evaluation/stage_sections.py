@@ -121,6 +121,10 @@ def feature_selection_section(
     consensus: pd.DataFrame,
     leakage: pd.DataFrame,
     selected_features: Mapping[str, Any],
+    outcomes: pd.DataFrame,
+    stability: pd.DataFrame,
+    agreement: pd.DataFrame,
+    comparison: pd.DataFrame,
 ) -> Section:
     """Show which features carry each target, and which were refused as leaks.
 
@@ -131,6 +135,11 @@ def feature_selection_section(
     leakage : DataFrame
         The table ``leakage_report``.
     selected_features : mapping of target to list of str
+    outcomes : DataFrame
+        The table ``selection_outcomes``.
+    stability, agreement, comparison : DataFrame
+        The tables ``feature_stability``, ``model_agreement`` and
+        ``importance_comparison``.
 
     Returns
     -------
@@ -138,6 +147,8 @@ def feature_selection_section(
     """
     counts = ", ".join(f"{len(v)} for {t}" for t, v in selected_features.items())
     suspect = leakage[leakage["status"] != "SAFE"] if len(leakage) else leakage
+    others = [_outcome_table(outcomes, comparison), _stability_table(stability)]
+    others.append(_agreement_table(agreement))
     lead = f"Features selected: {counts}." if counts else "No features were selected."
     lead += (
         f" {len(suspect)} of {len(leakage)} leakage checks raised a doubt."
@@ -158,7 +169,8 @@ def feature_selection_section(
         ("lower_bound", "lower bound", "number"), ("threshold", "threshold", "number"),
         ("status", "status", "text"), ("evidence", "evidence", "text"),
     ]  # fmt: skip
-    tables = (table_of(suspect, "Doubtful features", leaks),) if len(suspect) else ()
+    found = [table_of(suspect, "Doubtful features", leaks)] if len(suspect) else []
+    tables = tuple(table for table in (*others, *found) if table.rows)
     return Section("feature_selection", "Feature selection", lead, tables, drawn)
 
 
@@ -195,7 +207,7 @@ def routing_section(
     ]  # fmt: skip
     tables = [table_of(pd.DataFrame(rows), "Routes", columns)]
     if len(candidates):
-        own = candidates[candidates["symbol"] != ""].sort_values(
+        own = candidates[candidates["mode"] == "symbol_specific"].sort_values(
             ["delta_t", "target", "symbol"], ascending=[False, True, True]
         )
         tables.append(_candidate_table(own.head(TOP_FEATURES)))
@@ -205,6 +217,54 @@ def routing_section(
         drawn = (Figure("Routing map", figures.routing_map(plan), note),)
     kept = tuple(table for table in tables if table.rows)
     return Section("routing", "Routing", lead, kept, drawn)
+
+
+def _outcome_table(outcomes: pd.DataFrame, comparison: pd.DataFrame) -> Table:
+    """What became of each target, and how its features divide by reach."""
+    if outcomes.empty:
+        return Table("Outcomes", (), ())
+    counted = outcomes.set_index("target")
+    if len(comparison):
+        reach = comparison.groupby(["target", "label"]).size().unstack(fill_value=0)
+        counted = counted.join(reach)
+    columns = [
+        ("target", "target", "text"), ("status", "status", "text"),
+        ("n_features", "features", "int"), ("CORE", "core", "int"),
+        ("CS_SPECIFIC", "pooled only", "int"),
+        ("SYMBOL_SPECIFIC", "single symbols only", "int"), ("WEAK", "weak", "int"),
+        ("reason", "note", "text"),
+    ]  # fmt: skip
+    caption = (
+        "Core features matter to the pooled models and to models of single symbols; the "
+        "others to one of the two, or to neither."
+    )
+    return table_of(counted.reset_index(), "Outcomes", columns, caption=caption)
+
+
+def _stability_table(stability: pd.DataFrame) -> Table:
+    columns = [
+        ("target", "target", "text"), ("n_folds", "folds", "int"),
+        ("jaccard", "overlap of top lists", "number"),
+        ("null_jaccard", "of noise", "number"),
+        ("kendall_tau", "Kendall tau", "number"),
+        ("null_kendall_tau", "of noise", "number"),
+        ("seed_jaccard", "overlap over seeds", "number"), ("state", "state", "text"),
+    ]  # fmt: skip
+    caption = (
+        "Agreement of the folds about what is important, beside the agreement on "
+        "shuffled labels: what exceeds it is signal, the rest is habit of the models."
+    )
+    return table_of(stability, "Stability of the importances", columns, caption=caption)
+
+
+def _agreement_table(agreement: pd.DataFrame) -> Table:
+    columns = [
+        ("target", "target", "text"), ("family_a", "family", "text"),
+        ("family_b", "and family", "text"),
+        ("rank_correlation", "rank correlation", "number"),
+        ("top_overlap", "overlap of top lists", "number"),
+    ]  # fmt: skip
+    return table_of(agreement, "Agreement of the families", columns)
 
 
 def _facts(summary: Mapping[str, Any]) -> Table:

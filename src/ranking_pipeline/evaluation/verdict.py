@@ -9,6 +9,11 @@ from typing import Any
 from ranking_pipeline.evaluation.formats import percent
 
 CLEAR_T = 2.0
+OVER_TIME = (
+    "So few symbols have no ranks within a bar: every IC here is the rank correlation "
+    "of score and payoff over time, averaged over the symbols, and the book holds each "
+    "symbol by the place of its score among its own past scores. "
+)
 
 
 def verdict(facts: Mapping[str, Any]) -> str:
@@ -35,7 +40,8 @@ def verdict(facts: Mapping[str, Any]) -> str:
             f"No model was trained on {facts['primary_target']}, so there is nothing "
             f"to choose; the best baseline on validation, {_named(facts['baseline'])}."
         )
-    parts = [
+    parts = [OVER_TIME] if facts.get("over_time") else []
+    parts += [
         f"Best row on validation for {facts['target']}: {_named(chosen)}",
         f", against {_named(facts['baseline'])} for the best baseline. ",
         _difference(facts["paired"]),

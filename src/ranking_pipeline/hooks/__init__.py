@@ -1,6 +1,7 @@
 """What happens around a run: checks before it, lineage during it, a record after it."""
 
 from ranking_pipeline.hooks.inputs import InputCheck
+from ranking_pipeline.hooks.interrupts import InterruptKeeper
 from ranking_pipeline.hooks.lineage import LineageRecorder
 from ranking_pipeline.hooks.lock import RunLock
 from ranking_pipeline.hooks.parameters import ParameterCheck
@@ -9,6 +10,7 @@ from ranking_pipeline.hooks.reporter import RunReporter
 
 __all__ = [
     "InputCheck",
+    "InterruptKeeper",
     "LineageRecorder",
     "ParameterCheck",
     "RecipeKeeper",

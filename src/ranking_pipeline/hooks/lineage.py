@@ -14,7 +14,7 @@ from ranking_pipeline.datasets.artefact import Lineage
 from ranking_pipeline.storage import sha256_json
 
 # How a run is executed never changes what it computes, so it is no part of a lineage.
-EXECUTION_SECTIONS = frozenset({"params:jobs"})
+EXECUTION_SECTIONS = frozenset({"params:jobs", "params:cache"})
 
 
 class LineageRecorder:

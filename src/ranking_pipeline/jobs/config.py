@@ -15,19 +15,29 @@ class JobsConfig(Config):
     engine: str = Field(
         pattern=r"^(serial|loky|dask|[\w.]+:\w+)$",
         description="serial (this process), loky (processes on this machine), dask "
-        "(a cluster at `address`), or package.module:function returning an Executor "
+        "(the cluster at `address`), or package.module:function returning an Executor "
         "for (workers, threads)",
     )
     workers: int | None = Field(gt=0, description="processes; null means one per core")
     max_attempts: int = Field(
         gt=0, description="how often a job may kill its worker, alone, before it fails"
     )
-    address: str | None = Field(description="scheduler of the dask engine, or null")
-    store: str = Field(
-        description="folder of the model store, which also holds the job ledger; every "
-        "worker must see it under this path"
+    timeout_seconds: float | None = Field(
+        gt=0,
+        description="seconds after which one attempt of a job is ended and the job has "
+        "failed; null = no limit",
     )
-
+    address: str | None = Field(
+        description="the dask engine's scheduler: an address (tcp://host:8786) or the "
+        "path of a scheduler file; null = a cluster of `workers` processes of our own"
+    )
+    store: str = Field(
+        description="folder of the model store; every worker must see it under this path"
+    )
+    ledger: str = Field(
+        description="folder of the job ledger, one small file per job; every worker "
+        "must see it under this path"
+    )
     checkpoints: str = Field(
         description="folder in which the ranking network keeps its unfinished training"
     )

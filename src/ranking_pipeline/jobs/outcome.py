@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import platform
 import re
 import resource
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -25,7 +23,7 @@ class Outcome:
     Attributes
     ----------
     status
-        ``done`` or ``failed``; in a ledger also ``running``.
+        ``done`` or ``failed``; in a ledger also ``running`` and ``interrupted``.
     value
         What the job's function returned; None unless done.
     error
@@ -53,8 +51,9 @@ class Outcome:
 class Ledger:
     """One small file per job: who ran it, where, and how it ended.
 
-    It is a record for people and for the report. Nothing is decided from it: whether a
-    result exists is a question for the store, which checks the result's hash.
+    It outlives the run: a job without a file never started, one that is still
+    ``running`` was killed with its parent. Whether a result exists is a question for the
+    store, which checks the hash that the entry names.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -67,51 +66,39 @@ class Ledger:
         return self._folder / f"{readable}.{digest}.json"
 
     def write(self, job_id: str, outcome: Outcome) -> None:
-        """Record the outcome, without its value."""
+        """Record the outcome: of its value, only the hash that it names."""
         entry = {"job_id": job_id, **asdict(replace(outcome, value=None))}
         entry.pop("value")
-        write_json(self.path(job_id), entry)
+        named = outcome.value if isinstance(outcome.value, Mapping) else {}
+        result = {"sha256": named["sha256"]} if "sha256" in named else {}
+        write_json(self.path(job_id), {**entry, **result, "written": time.time()})
 
     def read(self) -> dict[str, dict[str, Any]]:
         """All entries by job id."""
         entries = [json.loads(p.read_text("utf-8")) for p in self._files()]
         return {entry["job_id"]: entry for entry in entries}
 
+    def running_since(self, job_id: str, number: int) -> float | None:
+        """When an attempt started (Unix seconds); None unless it is running."""
+        try:
+            entry = json.loads(self.path(job_id).read_text("utf-8"))
+        except (OSError, ValueError):
+            return None
+        if (entry["status"], entry["attempts"]) != ("running", number):
+            return None
+        return float(entry["written"])
+
     def _files(self) -> list[Path]:
         return sorted(self._folder.glob("[!.]*.json"))
 
 
-def attempt(
-    fn: Callable[[Any], Any], job: Any, number: int, threads: int, ledger: Path | None
-) -> Outcome:
-    """Run one job here, in the worker, and tell what became of it.
-
-    An exception of the job's function is an outcome, not an exception.
-    """
-    begun = Outcome("running", attempts=number, host=platform.node(), pid=os.getpid())
-    if ledger is not None:
-        Ledger(ledger).write(job.job_id, begun)
-    start = time.perf_counter()
-    try:
-        with _limited(threads):
-            ended = replace(begun, status="done", value=fn(job))
-    except Exception as error:
-        text = f"{type(error).__name__}: {error}"
-        ended = replace(begun, status="failed", error=text)
-    return replace(
-        ended, seconds=time.perf_counter() - start, peak_megabytes=_peak_megabytes()
-    )
-
-
-def _limited(threads: int) -> Any:
-    """Limit of the numeric libraries' threads while a job runs."""
-    from threadpoolctl import threadpool_limits
-
-    if "torch" in sys.modules:
-        sys.modules["torch"].set_num_threads(threads)
-    return threadpool_limits(threads)
-
-
-def _peak_megabytes() -> float:
+def peak_megabytes() -> float:
+    """Highest resident memory of this process so far."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        # Linux lets a child inherit its parent's ru_maxrss, but not this one.
+        kilobytes = re.search(r"VmHWM:\s+(\d+)", status.read_text("utf-8"))
+        if kilobytes:
+            return int(kilobytes[1]) / 2**10
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return float(peak / (2**20 if sys.platform == "darwin" else 2**10))

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import pickle
-from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
-from functools import partial
+from collections import Counter
+from collections.abc import Callable, Generator, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from ranking_pipeline.errors import UserError
-from ranking_pipeline.jobs.engines import close_executor, open_executor
-from ranking_pipeline.jobs.outcome import Ledger, Outcome, attempt
+from ranking_pipeline.jobs.dispatch import dispatch
+from ranking_pipeline.jobs.outcome import Ledger, Outcome
+from ranking_pipeline.jobs.worker import attempt_here
 
 MAX_JOB_BYTES = 2**20
 
@@ -39,8 +38,9 @@ def run_jobs(
     ledger: Path | None = None,
     max_attempts: int = 3,
     address: str | None = None,
+    timeout_seconds: float | None = None,
     progress: Progress | None = None,
-) -> Iterator[tuple[str, Outcome]]:
+) -> Generator[tuple[str, Outcome], None, None]:
     """Run jobs and yield ``(job_id, outcome)`` as they end.
 
     A job may be started more than once (its worker died, or a neighbour's did), so its
@@ -56,7 +56,7 @@ def run_jobs(
         Importable by a worker; gets one job. Its exception makes a failed outcome and
         is not tried again.
     engine : str
-        ``serial``, or see :func:`ranking_pipeline.jobs.engines.open_executor`.
+        ``serial``, or see :func:`ranking_pipeline.jobs.engines.open_engine`.
     workers, threads : int
         Processes, and threads of the numeric libraries in each.
     ledger : Path, optional
@@ -65,20 +65,25 @@ def run_jobs(
         A job whose worker dies is tried alone up to this many times, so that it takes
         no innocent job down; then it has failed.
     address : str, optional
-        Scheduler of the dask engine.
+        Scheduler of the dask engine; see ``jobs.address``.
+    timeout_seconds : float, optional
+        An attempt that takes longer is ended with its worker, and the job has failed;
+        jobs beside it are tried again.
     progress : callable, optional
         Called with (ended, total, job_id, outcome).
 
     Raises
     ------
     UserError
-        For a repeated id or a job that is too large, before anything runs.
+        Before anything runs: for a repeated id, a job that is too large, or a time
+        limit with the serial engine, which cannot end itself.
     """
     _check(jobs)
     if engine == "serial":
+        _check_serial(timeout_seconds)
         ended = _serial(jobs, fn, threads, ledger)
     else:
-        ended = _Spread(
+        ended = dispatch(
             jobs,
             fn,
             engine=engine,
@@ -87,7 +92,8 @@ def run_jobs(
             ledger=ledger,
             max_attempts=max_attempts,
             address=address,
-        )()
+            timeout_seconds=timeout_seconds,
+        )
     for count, (job, outcome) in enumerate(ended, start=1):
         if ledger is not None:
             Ledger(ledger).write(job.job_id, outcome)
@@ -111,6 +117,15 @@ def _check(jobs: Sequence[Job]) -> None:
             )
 
 
+def _check_serial(timeout_seconds: float | None) -> None:
+    if timeout_seconds is not None:
+        raise UserError(
+            f"jobs.timeout_seconds {timeout_seconds:g} needs workers that can be ended, "
+            "and the serial engine is this process itself. Use jobs.engine loky with "
+            "jobs.workers 1, or set the limit to null."
+        )
+
+
 def _serial(
     jobs: Sequence[JobType],
     fn: Callable[[JobType], Any],
@@ -118,119 +133,4 @@ def _serial(
     ledger: Path | None,
 ) -> Iterator[tuple[JobType, Outcome]]:
     for job in jobs:
-        yield job, attempt(fn, job, 1, threads, ledger)
-
-
-class _Spread:
-    """Jobs over an executor, with bounded submission and a cure for dying workers.
-
-    When a worker dies, a pool breaks and every job in flight is lost. Those jobs become
-    suspects and run alone, one after the other: the culprit then names itself, the
-    others end, and the pool returns to its full width.
-    """
-
-    def __init__(
-        self,
-        jobs: Sequence[Any],
-        fn: Callable[[Any], Any],
-        *,
-        engine: str,
-        workers: int,
-        threads: int,
-        ledger: Path | None,
-        max_attempts: int,
-        address: str | None,
-    ) -> None:
-        self._waiting, self._suspects = deque(jobs), deque[Any]()
-        self._in_flight: dict[Future[Outcome], Any] = {}
-        self._fn, self._threads, self._ledger = fn, threads, ledger
-        self._open = partial(open_executor, engine, workers, threads, address)
-        self._width = 2 * workers
-        self._alone = False
-        self._max_attempts = max_attempts
-        self._starts: Counter[str] = Counter()
-        self._lone_deaths: Counter[str] = Counter()
-
-    def __call__(self) -> Iterator[tuple[Any, Outcome]]:
-        executor, finished = self._open(), False
-        try:
-            while self._waiting or self._suspects or self._in_flight:
-                executor = self._submit(executor)
-                yield from self._collect()
-            finished = True
-        finally:
-            # Interrupted, or the caller lost interest: leave no process behind.
-            if not finished:
-                close_executor(executor)
-
-    def _submit(self, executor: Executor) -> Executor:
-        if not self._in_flight:
-            self._alone = bool(self._suspects)
-        queue = self._suspects if self._alone else self._waiting
-        width = 1 if self._alone else self._width
-        while queue and len(self._in_flight) < width:
-            job = queue.popleft()
-            number = self._starts[job.job_id] + 1
-            try:
-                future = executor.submit(
-                    attempt, self._fn, job, number, self._threads, self._ledger
-                )
-            except BrokenExecutor:
-                # It broke between two submissions; what it lost is collected next.
-                queue.appendleft(job)
-                if self._in_flight:
-                    return executor
-                executor = self._open()
-                continue
-            self._starts[job.job_id] = number
-            self._in_flight[future] = job
-        return executor
-
-    def _collect(self) -> Iterator[tuple[Any, Outcome]]:
-        ended, _ = wait(self._in_flight, return_when=FIRST_COMPLETED)
-        lost = []
-        for future in sorted(ended, key=self._starting_order):
-            job = self._in_flight.pop(future)
-            outcome = self._outcome(future, job)
-            if outcome is None:
-                lost.append(job)
-            else:
-                yield job, outcome
-        if lost:
-            yield from self._after_a_death(lost)
-
-    def _after_a_death(self, lost: list[Any]) -> Iterator[tuple[Any, Outcome]]:
-        rest = list(self._in_flight.items())
-        wait(self._in_flight)  # a broken pool fails them all without delay
-        self._in_flight.clear()
-        for future, job in rest:
-            outcome = self._outcome(future, job)
-            if outcome is None:
-                lost.append(job)
-            else:
-                yield job, outcome
-        if self._alone:
-            self._lone_deaths[lost[0].job_id] += 1
-            if self._lone_deaths[lost[0].job_id] >= self._max_attempts:
-                yield lost[0], self._died(lost[0])
-                return
-        self._suspects.extendleft(reversed(lost))
-
-    def _outcome(self, future: Future[Outcome], job: Any) -> Outcome | None:
-        """Give the job's outcome, or None when its worker died."""
-        try:
-            return future.result()
-        except BrokenExecutor:
-            return None
-        except Exception as error:
-            # The job could not reach the worker, or its result could not come back.
-            text = f"{type(error).__name__}: {error}"
-            return Outcome("failed", error=text, attempts=self._starts[job.job_id])
-
-    def _died(self, job: Any) -> Outcome:
-        tries = self._lone_deaths[job.job_id]
-        text = f"worker died (killed, or out of memory?) in {tries} tries alone"
-        return Outcome("failed", error=text, attempts=self._starts[job.job_id])
-
-    def _starting_order(self, future: Future[Outcome]) -> int:
-        return list(self._in_flight).index(future)
+        yield job, attempt_here(fn, job, 1, threads, ledger)

@@ -12,7 +12,8 @@ import pandas as pd
 from ranking_pipeline.errors import UserError
 from ranking_pipeline.jobs.outcome import Outcome
 from ranking_pipeline.models.store import ModelStore
-from ranking_pipeline.models.training import PROBABILITIES, TrainingJob
+from ranking_pipeline.models.training import PROBABILITIES, SKIPPED
+from ranking_pipeline.models.training_job import TrainingJob
 
 MODEL_COLUMNS = (
     "model_id",
@@ -23,9 +24,14 @@ MODEL_COLUMNS = (
     "network",
     "loss",
     "seed",
+    "window",
     "train_first",
     "train_last",
+    "predict_first",
+    "predict_last",
     "n_rows",
+    "calibration_slope",
+    "calibration_error",
     "path",
     "sha256",
 )
@@ -37,6 +43,7 @@ OUTCOME_COLUMNS = (
     "route",
     "symbol",
     "stage",
+    "window",
     "status",
     "error",
     "n_rows",
@@ -65,12 +72,15 @@ def collect(
     Returns
     -------
     tuple of DataFrame
-        ``models``, ``predictions`` and ``training_outcomes``.
+        ``models``, ``predictions`` and ``training_outcomes``. A model that is refitted
+        has one ``model_id``: one row of ``models`` per window, and the predictions of
+        its windows one after the other.
 
     Raises
     ------
     UserError
-        When a job failed and ``on_error`` is ``raise``, or when all of them failed.
+        When a job failed and ``on_error`` is ``raise``, or when none of them made a
+        model. A window that was skipped for its few rows is no failure.
     """
     by_id = dict(outcomes)
     _check(jobs, by_id, on_error)
@@ -115,15 +125,20 @@ def _plain(tables: Sequence[pd.DataFrame]) -> list[pd.DataFrame]:
 def _check(
     jobs: Sequence[TrainingJob], by_id: Mapping[str, Outcome], on_error: str
 ) -> None:
-    failed = [job for job in jobs if by_id[job.job_id].status != "done"]
-    if failed and (on_error == "raise" or len(failed) == len(jobs)):
-        told = [f"  {job.job_id}: {by_id[job.job_id].error}" for job in failed[:10]]
+    status = {job.job_id: by_id[job.job_id].status for job in jobs}
+    unmade = [name for name in status if status[name] != "done"]
+    failed = [name for name in unmade if status[name] != SKIPPED]
+    if (failed and on_error == "raise") or (jobs and len(unmade) == len(jobs)):
+        told = [f"  {name}: {by_id[name].error}" for name in (failed or unmade)[:10]]
+        what = "failed" if failed else "were skipped"
         raise UserError(
-            f"{len(failed)} of {len(jobs)} training jobs failed:\n" + "\n".join(told)
+            f"{len(failed or unmade)} of {len(jobs)} training jobs {what}:\n"
+            + "\n".join(told)
         )
 
 
 def _model_row(job: TrainingJob, made: Mapping[str, Any]) -> dict[str, Any]:
+    slope, error = made["calibration"] or (np.nan, np.nan)
     return {
         "model_id": job.model_id,
         "target": job.target,
@@ -133,9 +148,13 @@ def _model_row(job: TrainingJob, made: Mapping[str, Any]) -> dict[str, Any]:
         "network": made["network"],
         "loss": made["loss"],
         "seed": job.seed,
+        "window": _window(job),
         "train_first": made["train_first"],
         "train_last": made["train_last"],
+        **_predicted(job),
         "n_rows": made["n_rows"],
+        "calibration_slope": slope,
+        "calibration_error": error,
         "path": f"{made['key'][:2]}/{made['key']}",
         "sha256": made["sha256"],
     }
@@ -151,10 +170,24 @@ def _outcome_row(job: TrainingJob, outcome: Outcome) -> dict[str, Any]:
         "route": job.route,
         "symbol": job.symbol or "",
         "stage": job.stage,
+        "window": _window(job),
         "status": outcome.status,
         "error": outcome.error,
         "n_rows": made["n_rows"],
     }
+
+
+def _window(job: TrainingJob) -> int:
+    return 0 if job.window is None else job.window.number
+
+
+def _predicted(job: TrainingJob) -> dict[str, str]:
+    """First and last bar that a model predicts."""
+    if job.window is None:
+        validation, test = job.splits["validation"], job.splits["test"]
+        return {"predict_first": validation["first"], "predict_last": test["last"]}
+    window = job.window
+    return {"predict_first": window.predict_start, "predict_last": window.predict_end}
 
 
 def _predictions(job: TrainingJob, made: Mapping[str, Any]) -> pd.DataFrame:
@@ -163,7 +196,7 @@ def _predictions(job: TrainingJob, made: Mapping[str, Any]) -> pd.DataFrame:
 
 
 def _utc(models: pd.DataFrame) -> pd.DataFrame:
-    for column in ("train_first", "train_last"):
+    for column in ("train_first", "train_last", "predict_first", "predict_last"):
         stamps = pd.to_datetime(models[column], utc=True)
         models[column] = stamps.astype("datetime64[ns, UTC]")
     return models

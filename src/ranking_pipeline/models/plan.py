@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
@@ -10,8 +10,14 @@ import pandas as pd
 from ranking_pipeline.errors import UserError
 from ranking_pipeline.models import registry
 from ranking_pipeline.models.config import ModelTrainingConfig
-from ranking_pipeline.models.training import TrainingJob
+from ranking_pipeline.models.loss_check import only_ranks
+from ranking_pipeline.models.plan_filters import filter_jobs
+from ranking_pipeline.models.training_job import TrainingJob
+from ranking_pipeline.models.window import Window
 from ranking_pipeline.storage import PanelHandle, TableHandle
+
+TIME_SERIES = "time_series"
+_RANKING_FAMILIES = frozenset({"lightgbm_rank", "xgboost_rank"})
 
 
 def expand_plan(
@@ -28,8 +34,10 @@ def expand_plan(
 ) -> list[TrainingJob]:
     """Make the jobs of a plan, exactly: what is not planned is not trained.
 
-    A plan row's families are those that it names and that the configuration enables
-    (``families`` or ``symbol_families``).
+    The rows and families are those that
+    :func:`ranking_pipeline.models.plan_filters.filter_jobs` leaves. A row of the view
+    over time learns raw targets from raw features: there is no cross-section whose
+    ranks could be learned.
 
     Returns
     -------
@@ -39,8 +47,9 @@ def expand_plan(
     Raises
     ------
     UserError
-        For an unknown family, a parameter block that its family refuses, a target that
-        the manifest lacks, or a row of which no family is enabled; all at once.
+        For a filter that fits nothing, an unknown family, a parameter block that its
+        family refuses, a loss that ranks for a job of one symbol, or a target that the
+        manifest lacks; all at once.
     """
     tasks = dict(zip(target_manifest["target"], target_manifest["task"], strict=True))
     shared = {
@@ -50,18 +59,16 @@ def expand_plan(
         "labels_table": labels,
         "store_root": store_root,
         "threads": threads,
-        "learning_target": config.learning_target,
-        "feature_scale": config.feature_scale,
         "max_train_rows": config.max_train_rows,
     }
     faults, jobs = _Faults(), []
-    for row in training_plan["jobs"]:
+    rows: list[dict[str, Any]] = []
+    with faults:
+        rows = filter_jobs(training_plan, config)
+    for row in rows:
         with faults:
-            families = _families(row, config)
-            task = _task(row, tasks)
-        if not faults.last:
-            jobs += _expand_row(row, families, task, config, shared)
-    for family in sorted({job.family for job in jobs}):
+            jobs += _expand_row(row, _task(row, tasks), config, shared)
+    for family in sorted({name for row in rows for name in row["families"]}):
         with faults:
             registry.validate(family, _block(config, family))
     faults.stop()
@@ -73,35 +80,19 @@ class _Faults:
 
     def __init__(self) -> None:
         self.texts: list[str] = []
-        self.last = False
 
     def __enter__(self) -> None:
-        self.last = False
+        pass
 
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> bool:
-        self.last = isinstance(error, UserError)
-        if self.last:
+        caught = isinstance(error, UserError)
+        if caught:
             self.texts.append(str(error))
-        return self.last
+        return caught
 
     def stop(self) -> None:
         if self.texts:
             raise UserError("\n".join(dict.fromkeys(self.texts)))
-
-
-def _families(row: Mapping[str, Any], config: ModelTrainingConfig) -> list[str]:
-    own = row["symbol"] is not None
-    key = "symbol_families" if own else "families"
-    enabled = {registry.canonical(name) for name in getattr(config, key)}
-    planned = [registry.canonical(name) for name in row["families"]]
-    chosen = list(dict.fromkeys(name for name in planned if name in enabled))
-    if not chosen:
-        raise UserError(
-            f"training plan, job {row['job_id']}: none of its families "
-            f"{planned} is enabled by model_training.{key} {sorted(enabled)}. "
-            "Enable one, or run the routing pipeline again."
-        )
-    return chosen
 
 
 def _task(row: Mapping[str, Any], tasks: Mapping[str, str]) -> str:
@@ -123,13 +114,15 @@ def _block(config: ModelTrainingConfig, family: str) -> dict[str, Any]:
 
 def _expand_row(
     row: Mapping[str, Any],
-    families: Sequence[str],
     task: str,
     config: ModelTrainingConfig,
     shared: Mapping[str, Any],
 ) -> list[TrainingJob]:
+    scales = _scales(row, config) | {"window": _window(row, config)}
     jobs = []
-    for family in families:
+    for family in row["families"]:
+        block = _block(config, family)
+        _refuse_ranking_one(row, family, task, block)
         for seed in config.seeds:
             suffix = f":seed{seed}" if len(config.seeds) > 1 else ""
             jobs.append(
@@ -142,13 +135,54 @@ def _expand_row(
                     route=row["training_type"],
                     symbol=row["symbol"],
                     features=tuple(row["features"]),
-                    parameters=_block(config, family),
+                    parameters=block,
                     seed=seed,
                     stage=registry.listing(family).device,
+                    **scales,
                     **shared,
                 )
             )
     return jobs
+
+
+def _scales(row: Mapping[str, Any], config: ModelTrainingConfig) -> dict[str, Any]:
+    # a row of a plan of version 1 knows neither views nor windows
+    if row.get("view") == TIME_SERIES:
+        return {"learning_target": "raw", "feature_scale": "raw"}
+    return {
+        "learning_target": config.learning_target,
+        "feature_scale": config.feature_scale,
+    }
+
+
+def _window(row: Mapping[str, Any], config: ModelTrainingConfig) -> Window | None:
+    if not row.get("window"):
+        return None
+    return Window(
+        number=row["window"],
+        train_start=row["train_start"],
+        train_end=row["train_end"],
+        predict_start=row["predict_start"],
+        predict_end=row["predict_end"],
+        validation_share=config.walk_forward.validation_share,
+        min_rows=config.walk_forward.min_train_rows,
+    )
+
+
+def _refuse_ranking_one(
+    row: Mapping[str, Any], family: str, task: str, block: Mapping[str, Any]
+) -> None:
+    """Refuse to rank the one name of a bar against itself, before hours of training."""
+    if row["symbol"] is None or task != "regression":
+        return
+    loss = str(block.get("regression_loss", ""))
+    if family in _RANKING_FAMILIES or only_ranks(loss):
+        what = f"regression_loss {loss!r}" if loss else "it"
+        raise UserError(
+            f"training plan, job {row['job_id']}: family {family} cannot learn from "
+            f"one symbol, because {what} ranks the names of a bar. Take it out of "
+            "model_training.symbol_families, or give a loss of levels such as huber."
+        )
 
 
 def model_id(family: str, target: str, symbol: str | None = None) -> str:

@@ -44,6 +44,8 @@ class Listing:
         Whether it learns from windows of bars instead of factors.
     aliases
         Other spellings, in lower case without separators.
+    tasks
+        What it can learn.
     """
 
     module: str
@@ -51,9 +53,11 @@ class Listing:
     device: str
     sequence: bool
     aliases: tuple[str, ...] = ()
+    tasks: frozenset[str] = TASKS
 
 
 _ROOM = "ranking_pipeline.models"
+_RETURNS = frozenset({"regression"})
 
 
 def _sequence(*aliases: str) -> Listing:
@@ -70,12 +74,16 @@ LISTINGS: dict[str, Listing] = {
         f"{_ROOM}.random_forest_family", "forest", "cpu", False, ("rf", "forest")
     ),
     "ridge": Listing(f"{_ROOM}.ridge_family", "linear", "cpu", False, ("linear",)),
+    "low_rank": Listing(
+        f"{_ROOM}.low_rank_family", "linear", "cpu", False, ("reducedrank",), _RETURNS
+    ),
     "lightgbm_rank": Listing(
         f"{_ROOM}.lightgbm_rank_family",
         "boosting",
         "cpu",
         False,
         ("lambdarank", "lambdamart", "lgbmrank", "lgbmranker", "lightgbmranker"),
+        _RETURNS,
     ),
     "xgboost_rank": Listing(
         f"{_ROOM}.xgboost_rank_family",
@@ -83,6 +91,7 @@ LISTINGS: dict[str, Listing] = {
         "cpu",
         False,
         ("xgbrank", "xgbranker", "xgboostranker"),
+        _RETURNS,
     ),
     "mlp": Listing(
         f"{_ROOM}.neural_mlp", "neural", "gpu", False, ("neuralnetwork", "nn")
@@ -134,7 +143,7 @@ def listing(name: str) -> Listing:
     if name in LISTINGS:
         return LISTINGS[name]
     cls = _registered[name]
-    return Listing(cls.__module__, "own", cls.device, cls.sequence)
+    return Listing(cls.__module__, "own", cls.device, cls.sequence, tasks=cls.tasks)
 
 
 def family_type(name: str) -> type[BaseModel]:

@@ -9,8 +9,12 @@ import numpy as np
 import pandas as pd
 
 from ranking_pipeline.jobs.outcome import Outcome
-from ranking_pipeline.models.collect import MODEL_COLUMNS, collect, join_predictions
-from ranking_pipeline.models.training import PROBABILITIES, TrainingJob
+from ranking_pipeline.models.collect import collect, join_predictions
+from ranking_pipeline.models.derived import as_tables, seed_suffix, spanning
+from ranking_pipeline.models.sloped import sloped
+from ranking_pipeline.models.training import PROBABILITIES
+from ranking_pipeline.models.training_job import TrainingJob
+from ranking_pipeline.models.units import in_payoff_units
 
 _KEY = ["timestamp", "symbol"]
 
@@ -25,11 +29,14 @@ def routed(
 
     * SYMBOL_SPECIFIC and EXPERIMENTAL: the symbol's own model where it exists, else the
       pooled one;
-    * BOTH: the mean of the two (both are on the scale of the learning target);
+    * BOTH: the mean of the two;
     * BLOCKED: the median of the bar's other scores, so that the row stays in every
       comparison without an opinion;
     * anything else: the pooled model. Where a target has no pooled model, every cell
       without an own model takes the median.
+
+    Scores of different models meet in one bar here, so all of them are put into units
+    of the payoff first, see :func:`ranking_pipeline.models.units.in_payoff_units`.
 
     Parameters
     ----------
@@ -51,9 +58,10 @@ def routed(
         own = group[group["route"] == "symbol_specific"]
         pooled = group[group["route"] == "cross_sectional"]
         for (family, seed), members in own.groupby(["family", "seed"], sort=True):
-            own_scores = _scores(predictions, members["model_id"])
-            bases: list[pd.Series | None] = [
-                row for _, row in pooled[pooled["seed"] == seed].iterrows()
+            own_scores = _scores(predictions, members, pooled=False)
+            same_seed = pooled[pooled["seed"] == seed]
+            bases: list[pd.DataFrame | None] = [
+                rows for _, rows in same_seed.groupby("model_id", sort=False)
             ]
             for base in bases or [None]:
                 row = _model(base, members, str(family))
@@ -61,8 +69,7 @@ def routed(
                 new_models.append(row)
                 ids = {"target": str(target), "model_id": row["model_id"]}
                 new_tables.append(table.assign(**ids))
-    made = pd.DataFrame(new_models, columns=list(MODEL_COLUMNS))
-    return made.astype(models.dtypes.to_dict()), join_predictions(new_tables)
+    return as_tables(new_models, new_tables, models)
 
 
 def collect_routed(
@@ -72,7 +79,7 @@ def collect_routed(
     *,
     on_error: str,
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
-    """Collect a training run and add the routed models.
+    """Collect a training run and add the routed and the partially pooled models.
 
     Parameters
     ----------
@@ -80,7 +87,8 @@ def collect_routed(
     outcomes
         As :func:`ranking_pipeline.models.training.train` returns them.
     routing_plan, on_error
-        See :func:`routed` and :func:`ranking_pipeline.models.collect.collect`.
+        See :func:`routed`, :func:`ranking_pipeline.models.sloped.sloped` and
+        :func:`ranking_pipeline.models.collect.collect`.
 
     Returns
     -------
@@ -92,10 +100,10 @@ def collect_routed(
         for entry in outcomes
     ]
     models, predictions, rows = collect(jobs, ended, on_error=on_error)
-    more_models, more_predictions = routed(routing_plan, models, predictions)
-    if len(more_models):
-        models = pd.concat([models, more_models], ignore_index=True)
-        predictions = join_predictions([predictions, more_predictions])
+    made = [make(routing_plan, models, predictions) for make in (routed, sloped)]
+    if any(len(more) for more, _ in made):
+        models = pd.concat([models, *(more for more, _ in made)], ignore_index=True)
+        predictions = join_predictions([predictions, *(more for _, more in made)])
     return models, predictions, rows
 
 
@@ -132,13 +140,16 @@ def _routes(routing_plan: Mapping[str, Any], target: str) -> dict[str, str]:
     return {str(symbol): entry["route"] for symbol, entry in symbols.items()}
 
 
-def _scores(predictions: pd.DataFrame, model_ids: pd.Series) -> pd.DataFrame:
-    rows = predictions[predictions["model_id"].isin(list(model_ids))]
-    return rows[[*_KEY, "score"]].astype({"symbol": "str"})
+def _scores(
+    predictions: pd.DataFrame, members: pd.DataFrame, *, pooled: bool
+) -> pd.DataFrame:
+    rows = predictions[predictions["model_id"].isin(list(members["model_id"]))]
+    table = rows[[*_KEY, "score"]].astype({"symbol": "str"})
+    return in_payoff_units(table, members, pooled=pooled)
 
 
 def _stitch(
-    base: pd.Series | None,
+    base: pd.DataFrame | None,
     own: pd.DataFrame,
     routes: Mapping[str, str],
     predictions: pd.DataFrame,
@@ -147,7 +158,7 @@ def _stitch(
     if base is None:
         pooled = cells.assign(score=np.float32(np.nan))
     else:
-        pooled = _scores(predictions, pd.Series([base["model_id"]]))
+        pooled = _scores(predictions, base, pooled=True)
     table = pooled.merge(own, on=_KEY, how="left", suffixes=("", "_own"))
     route = table["symbol"].map(routes).fillna("").astype("str")
     score = stitch(table["score"], table["score_own"], route, table["timestamp"])
@@ -157,26 +168,17 @@ def _stitch(
 
 
 def _model(
-    base: pd.Series | None, members: pd.DataFrame, family: str
+    base: pd.DataFrame | None, members: pd.DataFrame, family: str
 ) -> dict[str, Any]:
     """Row of the routed model; its span covers those of its parts."""
     first = members.iloc[0]
     target = first["target"]
-    parts = family if base is None else f"{base['family']}+{family}"
-    seed = "".join(str(first["model_id"]).partition(":seed")[1:])
-    spans = members if base is None else pd.concat([members, base.to_frame().T])
-    return {
-        "model_id": f"{parts}:{target}:routed{seed}",
+    parts = family if base is None else f"{base.iloc[0]['family']}+{family}"
+    spans = members if base is None else pd.concat([members, base])
+    return spanning(spans) | {
+        "model_id": f"{parts}:{target}:routed{seed_suffix(first['model_id'])}",
         "target": target,
         "family": parts,
         "route": "routed",
-        "symbol": "",
-        "network": "",
-        "loss": "",
         "seed": first["seed"],
-        "train_first": spans["train_first"].min(),
-        "train_last": spans["train_last"].max(),
-        "n_rows": int(spans["n_rows"].sum()),
-        "path": "",
-        "sha256": "",
     }

@@ -1,117 +1,43 @@
-"""Training job: one model of one target, from handles to an entry of the store."""
+"""Training: one model of one target, from handles to an entry of the store."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from ranking_pipeline.errors import UserError
 from ranking_pipeline.jobs.config import JobsConfig
+from ranking_pipeline.jobs.costs import Costs
 from ranking_pipeline.jobs.outcome import Outcome
-from ranking_pipeline.jobs.run import run_jobs
+from ranking_pipeline.jobs.spread import spread
 from ranking_pipeline.models import registry
-from ranking_pipeline.models.assemble import assemble, feature_ranks, normal_scores
 from ranking_pipeline.models.base import BaseModel, PredictionOutput
+from ranking_pipeline.models.calibration import UNKNOWN, Calibration, calibrate
 from ranking_pipeline.models.classes import CLASSES
 from ranking_pipeline.models.samples import Samples
-from ranking_pipeline.models.store import PREDICTIONS, Entry, ModelStore, content_key
-from ranking_pipeline.splits import Splits
-from ranking_pipeline.storage import (
-    PanelHandle,
-    TableHandle,
-    module_digest,
-    write_table,
-)
+from ranking_pipeline.models.store import PREDICTIONS, Entry, ModelStore
+from ranking_pipeline.models.training_job import TrainingJob
+from ranking_pipeline.models.training_rows import TrainingRows, thin, training_rows
+from ranking_pipeline.storage import write_table
+
+__all__ = ["Trained", "TrainingJob", "run_training_job", "thin", "train"]
 
 PROBABILITIES = ("prob_short", "prob_neutral", "prob_long")
+SKIPPED = "skipped"
 _COLUMNS = {"binary": ("prob_neutral", "prob_long"), "three_class": PROBABILITIES}
+_LASTING = ("n_rows", "train_first", "train_last", "network", "loss", "calibration")
 
 
-@dataclass(frozen=True)
-class TrainingJob:
-    """One model to be trained; small, picklable, idempotent.
+class Trained(NamedTuple):
+    """What became of the jobs of a stage, and what they took."""
 
-    Attributes
-    ----------
-    job_id, model_id
-        Of the run's tables; neither changes the result.
-    route
-        ``cross_sectional`` (all symbols pooled) or ``symbol_specific``.
-    symbol
-        The one symbol whose rows are used; None for all.
-    features
-        Factors in the order in which the model gets them.
-    parameters
-        Whole parameter block of the family.
-    threads
-        Of the numeric libraries; the result does not depend on it.
-    stage
-        ``cpu`` or ``gpu``.
-    splits
-        The splits as JSON; see ``Splits.from_dict``.
-    learning_target
-        Scale of a regression's target; computed over whole cross-sections, also for a
-        job of one symbol.
-    feature_scale
-        ``rank`` (normal scores within the bar, over whole cross-sections) or ``raw``.
-    """
-
-    job_id: str
-    model_id: str
-    target: str
-    task: str
-    family: str
-    route: str
-    symbol: str | None
-    features: tuple[str, ...]
-    parameters: Mapping[str, Any] = field(hash=False)
-    seed: int
-    threads: int
-    stage: str
-    panel: PanelHandle
-    features_table: TableHandle
-    labels_table: TableHandle
-    splits: Mapping[str, Any] = field(hash=False)
-    store_root: str
-    learning_target: str
-    feature_scale: str
-    max_train_rows: int
-
-    @property
-    def key(self) -> str:
-        """Key of the result in the model store: all that the result depends on."""
-        return content_key(
-            {
-                "panel": self.panel.sha256,
-                "features_table": self.features_table.sha256,
-                "labels_table": self.labels_table.sha256,
-                "splits": self.splits,
-                "target": self.target,
-                "task": self.task,
-                "family": self.family,
-                "symbol": self.symbol,
-                "features": self.features,
-                "parameters": self.parameters,
-                "seed": self.seed,
-                "learning_target": self.learning_target,
-                "feature_scale": self.feature_scale,
-                "max_train_rows": self.max_train_rows,
-            }
-            | self._own_loss
-        )
-
-    @property
-    def _own_loss(self) -> dict[str, str]:
-        """Source of a loss of the user's own, which the key must follow."""
-        loss = str(self.parameters.get("regression_loss", ""))
-        return {"loss_source": module_digest(loss)} if ":" in loss else {}
+    outcomes: list[dict[str, Any]]
+    costs: Costs
 
 
 def run_training_job(job: TrainingJob) -> dict[str, Any]:
@@ -121,8 +47,9 @@ def run_training_job(job: TrainingJob) -> dict[str, Any]:
     -------
     dict
         ``key``, ``model_id``, ``reused``, ``n_rows`` (training rows), ``train_first``
-        and ``train_last`` (ISO), ``sha256`` (of the predictions), ``network`` and
-        ``loss``.
+        and ``train_last`` (ISO), ``sha256`` (of the predictions), ``network``,
+        ``loss`` and ``calibration`` (slope and error). For a window with too few rows
+        only ``model_id``, ``n_rows`` and ``skipped``, the reason.
 
     Raises
     ------
@@ -133,19 +60,26 @@ def run_training_job(job: TrainingJob) -> dict[str, Any]:
     entry = store.find(key)
     reused = entry is not None
     if entry is None:
-        entry = _train(job, store, key)
+        rows = training_rows(job)
+        reason = _too_few(job, rows)
+        if reason:
+            return {
+                "model_id": job.model_id,
+                "n_rows": len(rows.fit),
+                SKIPPED: reason,
+            }
+        entry = _train(job, rows, store, key)
     return {
         "key": key,
         "model_id": job.model_id,
         "reused": reused,
         "sha256": entry.files[PREDICTIONS],
-        **{k: entry.facts[k] for k in ("n_rows", "train_first", "train_last")},
-        **{k: entry.facts[k] for k in ("network", "loss")},
+        **{name: entry.facts[name] for name in _LASTING},
     }
 
 
-def train(jobs: Sequence[TrainingJob], stage: str, how: JobsConfig) -> list[Any]:
-    """Run jobs over workers, with a progress bar; see :func:`run_jobs`.
+def train(jobs: Sequence[TrainingJob], stage: str, how: JobsConfig) -> Trained:
+    """Run jobs over workers, with a progress bar; see :func:`spread`.
 
     GPU jobs that use a device run one after the other in this process, since a device
     serves one at a time; on a CPU they are spread like any other.
@@ -159,134 +93,59 @@ def train(jobs: Sequence[TrainingJob], stage: str, how: JobsConfig) -> list[Any]
 
     Returns
     -------
-    list of dict
-        One per job in the order of ``jobs``: the fields of its ``Outcome`` that do not
-        depend on where it ran, and its ``job_id``.
+    Trained
+        ``outcomes``: one dict per job in the order of ``jobs``, the fields of its
+        ``Outcome`` that do not depend on where it ran, and its ``job_id``; status
+        ``skipped`` for a window with too few rows. ``costs`` of the stage; its
+        ``n_cached`` counts the models that the store had.
     """
-    from tqdm import tqdm
-
     ModelStore(Path(how.store)).sweep()
-    workers, threads = how.resolved()
     alone = any(job.parameters.get("device", "cpu") != "cpu" for job in jobs)
-    ended: dict[str, Outcome] = {}
-    with tqdm(total=len(jobs), desc=f"{stage} models", disable=not jobs) as bar:
-        for job_id, outcome in run_jobs(
-            jobs,
-            run_training_job,
-            engine="serial" if alone else how.engine,
-            workers=workers,
-            threads=threads,
-            ledger=Path(how.store) / "ledger",
-            max_attempts=how.max_attempts,
-            address=how.address,
-        ):
-            ended[job_id] = outcome
-            bar.update()
-    return [_lasting(job.job_id, ended[job.job_id]) for job in jobs]
+    label = f"{stage} models"
+    ended = spread(jobs, run_training_job, how, label, unit="model", serial=alone)
+    lasting = [_lasting(job.job_id, ended.outcomes[job.job_id]) for job in jobs]
+    reused = sum(_is_reused(outcome) for outcome in ended.outcomes.values())
+    return Trained(lasting, replace(ended.costs, n_cached=reused))
+
+
+def _is_reused(outcome: Outcome) -> bool:
+    return outcome.value is not None and outcome.value.get("reused", False)
 
 
 def _lasting(job_id: str, outcome: Outcome) -> dict[str, Any]:
-    value = outcome.value
+    value, status, error = outcome.value, outcome.status, outcome.error
     if value is not None:
         value = {name: fact for name, fact in value.items() if name != "reused"}
-    status, error = outcome.status, outcome.error
+        if SKIPPED in value:
+            status, error = SKIPPED, value.pop(SKIPPED)
     return {"job_id": job_id, "status": status, "error": error, "value": value}
 
 
-def _train(job: TrainingJob, store: ModelStore, key: str) -> Entry:
-    rows = _rows(job)
-    splits = Splits.from_dict(job.splits)
-    train = _block(rows, splits, "train", job)
-    known = {"train": (train.bars, train.label_end)}
-    splits.verify(rows.panel.timestamps, known)
-    validation = _block(rows, splits, "validation", job, required=False)
-    train = thin(train, job.max_train_rows)
+def _too_few(job: TrainingJob, rows: TrainingRows) -> str:
+    """Why a window is not fitted, or "" where it is."""
+    window = job.window
+    if window is None or len(rows.fit) >= window.min_rows:
+        return ""
+    of = "" if job.symbol is None else f" of {job.symbol}"
+    return (
+        f"window {window.number} ({window.train_start[:10]} to "
+        f"{window.train_end[:10]}) has {len(rows.fit)} labelled rows{of} to fit, fewer "
+        f"than model_training.walk_forward.min_train_rows {window.min_rows}; the months "
+        f"from {window.predict_start[:10]} to {window.predict_end[:10]} have no "
+        "prediction"
+    )
+
+
+def _train(job: TrainingJob, rows: TrainingRows, store: ModelStore, key: str) -> Entry:
     model = registry.create(job.family, job.parameters, job.seed, job.threads)
-    model.fit(train, validation if len(validation) else None)
-    scored = rows.take(rows.bars >= splits.validation.first_bar)
-    output = model.predict(scored)
+    model.fit(rows.fit, rows.held_out if len(rows.held_out) else None)
+    output = model.predict(rows.scored)
 
     def fill(folder: Path) -> None:
         model.save(folder)
-        write_table(prediction_table(scored, output), folder / PREDICTIONS)
+        write_table(prediction_table(rows.scored, output), folder / PREDICTIONS)
 
-    return store.write(key, fill, _facts(job, model, train))
-
-
-def _block(
-    rows: Samples, splits: Splits, name: str, job: TrainingJob, *, required: bool = True
-) -> Samples:
-    """Labelled rows of a block whose labels end inside it."""
-    block = rows.take(splits.mask(name, rows.bars, rows.label_end)).labelled()
-    if required and not len(block):
-        of = "" if job.symbol is None else f" of {job.symbol}"
-        raise UserError(f"{job.target}: the {name} block has no labelled row{of}.")
-    return block
-
-
-def _rows(job: TrainingJob) -> Samples:
-    rows = _samples(
-        panel=job.panel,
-        features=job.features_table,
-        labels=job.labels_table,
-        target=job.target,
-        task=job.task,
-        names=job.features,
-        kind=job.learning_target,
-        scale=job.feature_scale,
-    )
-    if job.symbol is None:
-        return rows
-    if job.symbol not in rows.panel.symbols:
-        raise UserError(f"job {job.job_id}: symbol {job.symbol!r} is not in the panel.")
-    return rows.take(rows.symbols == rows.panel.symbols.index(job.symbol))
-
-
-@lru_cache(maxsize=2)
-def _samples(
-    *,
-    panel: PanelHandle,
-    features: TableHandle,
-    labels: TableHandle,
-    target: str,
-    task: str,
-    names: tuple[str, ...],
-    kind: str,
-    scale: str,
-) -> Samples:
-    """Rows of a target; kept, because a worker's next job often asks for the same."""
-    key = ["timestamp", "symbol"]
-    samples = assemble(
-        _panel(panel),
-        features.read([*key, *names]),
-        labels.read([*key, target, f"{target}__end"]),
-        target,
-        task,
-        names,
-        kind=kind,
-    )
-    if scale == "raw":
-        return samples
-    ranks = feature_ranks(samples.features, samples.bars)
-    return replace(samples, features=normal_scores(ranks))
-
-
-@lru_cache(maxsize=1)
-def _panel(handle: PanelHandle) -> Any:
-    return handle.read()
-
-
-def thin(rows: Samples, max_rows: int) -> Samples:
-    """At most about ``max_rows`` rows: whole cross-sections, evenly spread in time.
-
-    Rows of one bar say much the same; what many bars say is kept.
-    """
-    if len(rows) <= max_rows:
-        return rows
-    bars = np.unique(rows.bars)
-    n_kept = max(1, int(len(bars) * max_rows / len(rows)))
-    places = ((np.arange(n_kept) + 0.5) * len(bars) / n_kept).astype(np.intp)
-    return rows.take(np.isin(rows.bars, bars[places]))
+    return store.write(key, fill, _facts(job, model, rows))
 
 
 def prediction_table(rows: Samples, output: PredictionOutput) -> pd.DataFrame:
@@ -310,12 +169,24 @@ def prediction_table(rows: Samples, output: PredictionOutput) -> pd.DataFrame:
     return scored.reset_index(drop=True)
 
 
-def _facts(job: TrainingJob, model: BaseModel, train: Samples) -> dict[str, Any]:
+def _calibration(job: TrainingJob, model: BaseModel, held_out: Samples) -> Calibration:
+    """Slope of a regression on its held-out rows; unknown without a centred target."""
+    centred = job.task == "regression" and job.learning_target != "raw"
+    if not centred or not len(held_out):
+        return UNKNOWN
+    score = model.predict(held_out).score
+    return calibrate(score, held_out, pooled=job.symbol is None)
+
+
+def _facts(job: TrainingJob, model: BaseModel, rows: TrainingRows) -> dict[str, Any]:
+    train = rows.fit
     stamps = np.datetime_as_string(
         train.panel.timestamps[train.bars[[0, -1]]], unit="s"
     )
     importance = model.importance()
     loss = str(getattr(model.config, "regression_loss", ""))
+    measured = _calibration(job, model, rows.held_out)
+    known = measured is not UNKNOWN
     return {
         "family": job.family,
         "parameters": dict(job.parameters),
@@ -326,11 +197,13 @@ def _facts(job: TrainingJob, model: BaseModel, train: Samples) -> dict[str, Any]
         "features": list(job.features),
         "learning_target": job.learning_target,
         "feature_scale": job.feature_scale,
+        "window": None if job.window is None else job.window.content(),
         "n_rows": len(train),
         "train_first": f"{stamps[0]}Z",
         "train_last": f"{stamps[1]}Z",
         "network": job.family if job.stage == "gpu" else "",
         "loss": loss if job.task == "regression" else "",
+        "calibration": [measured.slope, measured.error] if known else None,
         "importance": None if importance is None else importance.tolist(),
         "history": model.history(),
     }

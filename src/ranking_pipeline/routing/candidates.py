@@ -4,37 +4,49 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from ranking_pipeline.errors import UserError
-from ranking_pipeline.evaluation.inference import (
-    BlockTest,
-    benjamini_hochberg,
-    block_test,
-)
+from ranking_pipeline.evaluation.inference import benjamini_hochberg
+from ranking_pipeline.routing.candidate_rows import Rows, evidence_rows
 from ranking_pipeline.routing.config import RoutingConfig
-from ranking_pipeline.routing.states import POOLED, SYMBOL, thresholds, with_states
-from ranking_pipeline.routing.symbol_scores import SymbolScore, compare_symbols
+from ranking_pipeline.routing.states import (
+    POOLED,
+    SYMBOL,
+    records,
+    thresholds,
+    with_states,
+)
 from ranking_pipeline.selection.consensus import UNKNOWN
 from ranking_pipeline.selection.fan_out import Each, in_turn
 from ranking_pipeline.selection.leakage import BLOCKED, SAFE, SUSPECT
-from ranking_pipeline.selection.out_of_fold import combine, families_for, out_of_fold
-from ranking_pipeline.selection.problem import Problem
 from ranking_pipeline.selection.training_data import TrainingData
+from ranking_pipeline.storage import sha256_json
 
-COLUMNS = (
-    "target", "mode", "symbol", "metric", "score", "t", "p", "q", "ci_low", "ci_high",
-    "delta", "delta_t", "pooled_score", "pooled_t", "n_rows", "n_bars", "stability",
-    "leakage_status", "state", "reason",
+if TYPE_CHECKING:
+    from ranking_pipeline.selection.fan_out import LazyData
+
+_NUMBERS = (
+    "score", "t", "p", "q", "ci_low", "ci_high", "own_p", "own_q", "expected_score",
+    "delta", "delta_t", "expected_gain", "pooled_score", "pooled_t", "own_scale",
+    "pooled_scale", "slope", "slope_spread", "jaccard", "kendall_tau",
 )  # fmt: skip
-NAN = float("nan")
+_COUNTS = ("n_rows", "n_bars", "n_symbols")
+COLUMNS = (
+    "target", "view", "mode", "symbol", "task", "metric", "score", "t", "p", "q",
+    "ci_low", "ci_high", "own_p", "own_q", "expected_score", "compared_with", "delta",
+    "delta_t", "expected_gain", "pooled_score", "pooled_t", "own_scale",
+    "pooled_scale", "slope", "slope_spread", "n_rows", "n_bars", "n_symbols",
+    "feature_set_id", "failed_model_families", "model_status", "stability", "jaccard",
+    "kendall_tau", "leakage_status", "state", "rule", "reason",
+)  # fmt: skip
 
 
 def collect_candidates(
-    data: TrainingData,
+    data: TrainingData | LazyData,
     targets: Sequence[str],
     features: Mapping[str, Sequence[str]],
     leakage_report: pd.DataFrame,
@@ -46,7 +58,8 @@ def collect_candidates(
 
     Parameters
     ----------
-    data : TrainingData
+    data : TrainingData or LazyData
+        Only its number of symbols is looked at here; the rest by the evidence.
     targets : sequence of str
         The selected targets; may be empty.
     features : mapping of target to list of feature names
@@ -59,10 +72,23 @@ def collect_candidates(
     Returns
     -------
     DataFrame
-        Columns as in ``COLUMNS``; one pooled row per target (symbol ""), and one row
-        per symbol where symbol routes are on. ``p`` and ``q`` belong to the score of a
-        pooled row, and to the paired difference ``delta`` of a symbol row; ``q`` is
-        taken over all targets, or over all target x symbol pairs.
+        Columns as in ``COLUMNS``, NaN where one does not apply:
+
+        * mode ``cross_sectional``: one row per target (symbol ""), for the pooled
+          model; ``p`` and ``q`` belong to its score, ``q`` over all targets.
+        * mode ``symbol_specific``: one row per symbol where symbol routes are on.
+          ``p`` and ``q`` belong to the paired difference ``delta`` from the pooled
+          model, ``own_p`` and ``own_q`` to the score itself, both ``q`` over all
+          target x symbol pairs. ``expected_score`` and ``expected_gain`` are the score
+          (a correlation) and the difference in the light of all symbols;
+          ``own_scale`` (per unit of the own score) and ``pooled_scale`` (per normal
+          score of the pooled score's rank in its bar) turn a score into the normal
+          score of the outcome that it stands for on this symbol.
+        * mode ``partial_pooling``: where it was compared, one row with symbol ""
+          (``delta`` over the pooled score, mean ``slope`` and its ``slope_spread``),
+          and one per symbol with its ``slope``. Reported; it decides nothing.
+
+        Classes are scored as AUC, from 0 to 1, returns as a correlation.
 
     Raises
     ------
@@ -70,7 +96,7 @@ def collect_candidates(
         When a target has no features, or symbol routes are asked for a universe above
         ``max_symbols_for_symbol_routes``.
     """
-    _require_room(data, config)
+    _require_room(data.n_symbols, config)
     empty = [target for target in targets if not features.get(target)]
     if empty:
         raise UserError(
@@ -78,25 +104,24 @@ def collect_candidates(
         )
     evidence = partial(_evidence, features={t: list(features[t]) for t in targets})
     per_target = (each or in_turn(data))(evidence, targets, config)
-    rows: list[dict[str, Any]] = []
+    rows: Rows = []
     for target, found in zip(targets, per_target, strict=True):
         status = leakage_status(leakage_report, target, features[target])
         if found[0]["score"] >= thresholds(found[0], config).suspicious_score:
             status = BLOCKED
-        rows += [{**row, "target": target, "leakage_status": status} for row in found]
-    frame = pd.DataFrame(rows, columns=list(COLUMNS))
-    frame = _with_stability(_with_q_values(frame), feature_stability)
-    return with_states(frame, config)[list(COLUMNS)]
+        shared = {
+            "target": target,
+            "leakage_status": status,
+            "feature_set_id": feature_set_id(features[target]),
+        }
+        rows += [{**row, **shared} for row in found]
+    frame = _with_q_values(_table(rows))
+    return with_states(_with_stability(frame, feature_stability), config)[list(COLUMNS)]
 
 
-def _evidence(
-    data: TrainingData,
-    target: str,
-    config: RoutingConfig,
-    features: Mapping[str, Sequence[str]],
-) -> list[dict[str, Any]]:
-    problem = data.problem(target, config).for_models(features[target])
-    return _rows_of(problem, data, config)
+def feature_set_id(names: Sequence[str]) -> str:
+    """First 12 digits of the SHA-256 of the names in their order."""
+    return sha256_json(list(names))[:12]
 
 
 def leakage_status(report: pd.DataFrame, target: str, features: Sequence[str]) -> str:
@@ -106,14 +131,18 @@ def leakage_status(report: pd.DataFrame, target: str, features: Sequence[str]) -
     return next((status for status in (BLOCKED, SUSPECT) if status in found), SAFE)
 
 
-def symbol_routes_possible(n_symbols: int, config: RoutingConfig) -> bool:
-    """Whether symbols are compared one by one in this universe."""
-    small = n_symbols <= config.max_symbols_for_symbol_routes
-    return small and config.mode != "cross_sectional"
+def _evidence(
+    data: TrainingData,
+    target: str,
+    config: RoutingConfig,
+    features: Mapping[str, Sequence[str]],
+) -> Rows:
+    problem = data.problem(target, config).for_models(features[target])
+    return evidence_rows(problem, data.n_symbols, config)
 
 
-def _require_room(data: TrainingData, config: RoutingConfig) -> None:
-    size, limit = data.panel.n_symbols, config.max_symbols_for_symbol_routes
+def _require_room(size: int, config: RoutingConfig) -> None:
+    limit = config.max_symbols_for_symbol_routes
     if config.mode == "symbol_specific" and size > limit:
         raise UserError(
             f"routing.mode is symbol_specific but the universe has {size} symbols and "
@@ -121,90 +150,30 @@ def _require_room(data: TrainingData, config: RoutingConfig) -> None:
         )
 
 
-def _rows_of(
-    problem: Problem, data: TrainingData, config: RoutingConfig
-) -> list[dict[str, Any]]:
-    folds = problem.two_sided_folds(config.cv_folds)
-    families = families_for(config, problem.task)
-    if not families:
-        raise UserError(
-            f"routing.model_families: none can learn {problem.target} ({problem.task})"
-        )
-    scores = out_of_fold(problem, families, config, folds)
-    pooled = combine(scores, problem.samples)
-    rows = [
-        _pooled_row(problem, block_test(problem.measure(pooled), problem.block_bars))
-    ]
-    if symbol_routes_possible(data.panel.n_symbols, config):
-        compared = compare_symbols(problem, pooled, folds, config)
-        rows += [_symbol_row(problem, score) for score in compared]
-    return rows
-
-
-def _pooled_row(problem: Problem, test: BlockTest) -> dict[str, Any]:
-    return {
-        "mode": POOLED,
-        "symbol": "",
-        "metric": _unit(problem),
-        "score": _native(problem, test.mean),
-        "t": test.t,
-        "p": test.p,
-        "ci_low": _native(problem, test.ci_low),
-        "ci_high": _native(problem, test.ci_high),
-        "n_rows": len(problem.samples),
-        "n_bars": test.n_bars,
-        "stability": UNKNOWN,
-    }
-
-
-def _symbol_row(problem: Problem, score: SymbolScore) -> dict[str, Any]:
-    row: dict[str, Any] = {
-        "mode": SYMBOL,
-        "symbol": score.symbol,
-        "metric": _unit(problem),
-        "n_rows": score.n_rows,
-        "n_bars": 0,
-        "stability": score.stability,
-    }
-    if score.own is None or score.pooled is None or score.difference is None:
-        return row
-    regression = problem.task == "regression"
-    return {
-        **row,
-        "score": score.own.mean if regression else score.own_auc,
-        "t": score.own.t,
-        "p": score.difference.p,
-        "ci_low": score.own.ci_low if regression else NAN,
-        "ci_high": score.own.ci_high if regression else NAN,
-        "delta": score.difference.mean,
-        "delta_t": score.difference.t,
-        "pooled_score": score.pooled.mean,
-        "pooled_t": score.pooled.t,
-        "n_bars": score.own.n_bars,
-    }
-
-
-def _unit(problem: Problem) -> str:
-    return "rank_ic" if problem.task == "regression" else "auc"
-
-
-def _native(problem: Problem, skill: float) -> float:
-    """Skill per bar in the unit of the thresholds: 2 AUC - 1 becomes an AUC."""
-    return skill if problem.task == "regression" else 0.5 + skill / 2
+def _table(rows: Rows) -> pd.DataFrame:
+    frame = pd.DataFrame(rows, columns=list(COLUMNS))
+    types = dict.fromkeys(_NUMBERS, "float64") | dict.fromkeys(_COUNTS, np.int64)
+    words = [name for name in COLUMNS if name not in types]
+    frame[words] = frame[words].astype(object).where(frame[words].notna(), "")
+    return frame.astype(types)
 
 
 def _with_q_values(frame: pd.DataFrame) -> pd.DataFrame:
-    numeric = [c for c in COLUMNS[4:14] if c != "q"]
-    frame = frame.astype(dict.fromkeys([*numeric, "q"], "float64"))
-    for mode in (POOLED, SYMBOL):
+    for mode, p, q in (
+        (POOLED, "p", "q"),
+        (SYMBOL, "p", "q"),
+        (SYMBOL, "own_p", "own_q"),
+    ):
         rows = frame["mode"] == mode
-        frame.loc[rows, "q"] = benjamini_hochberg(frame.loc[rows, "p"].to_numpy())
+        frame.loc[rows, q] = benjamini_hochberg(frame.loc[rows, p].to_numpy())
     return frame
 
 
 def _with_stability(frame: pd.DataFrame, stability: pd.DataFrame) -> pd.DataFrame:
-    states = dict(zip(stability["target"], stability["state"], strict=True))
-    pooled = frame["mode"] == POOLED
-    names = frame.loc[pooled, "target"]
-    frame.loc[pooled, "stability"] = [states.get(name, UNKNOWN) for name in names]
-    return frame.astype({"n_rows": np.int64, "n_bars": np.int64})
+    found = {str(row["target"]): row for row in records(stability)}
+    for index in frame.index[frame["mode"] == POOLED]:
+        row = found.get(str(frame.at[index, "target"]), {})
+        frame.at[index, "stability"] = row.get("state", UNKNOWN)
+        for name in ("jaccard", "kendall_tau"):
+            frame.at[index, name] = row.get(name, np.nan)
+    return frame

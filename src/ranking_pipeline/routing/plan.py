@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+import json
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 
 from ranking_pipeline.errors import UserError
 from ranking_pipeline.models import registry
+from ranking_pipeline.models.config import PlannedTraining
+from ranking_pipeline.panel import Panel
 from ranking_pipeline.routing.config import RoutingConfig
+from ranking_pipeline.routing.estimates import Market, estimate
 from ranking_pipeline.routing.plan_schema import (
     SCHEMA_VERSION,
     Job,
@@ -25,16 +31,72 @@ from ranking_pipeline.routing.states import (
     SYMBOL,
     records,
 )
+from ranking_pipeline.routing.walk_forward import (
+    PlannedWindow,
+    TimeAxis,
+    plan_windows,
+)
+from ranking_pipeline.splits import Splits
 
 POOLED_VIEW = "(pooled)"
+CROSS_SECTION = "cross_section"
 PRIORITIES = {BOTH: 3, "CROSS_SECTIONAL": 2, SYMBOL_SPECIFIC: 2, EXPERIMENTAL: 1}
 
 
-class Families(NamedTuple):
-    """Model families of pooled jobs, and of those of one symbol."""
+@dataclass(frozen=True)
+class Setting:
+    """Where the plan will be carried out.
 
-    families: tuple[str, ...]
-    symbol_families: tuple[str, ...]
+    Attributes
+    ----------
+    axis : TimeAxis
+        Bars and splits, which the windows are cut from.
+    market : Market
+        Size of the stored tables.
+    tasks : mapping of target to task
+    training : PlannedTraining
+        Families, their parameters, seeds and the walk-forward.
+    """
+
+    axis: TimeAxis
+    market: Market
+    tasks: Mapping[str, str]
+    training: PlannedTraining
+
+    @classmethod
+    def of(
+        cls,
+        panel: Panel,
+        splits: Mapping[str, Any],
+        target_manifest: pd.DataFrame,
+        training: PlannedTraining,
+    ) -> Setting:
+        """Take it from what a pipeline has at hand."""
+        axis = TimeAxis.of(panel, Splits.from_dict(splits))
+        names, kinds = (target_manifest[name] for name in ("target", "task"))
+        tasks = dict(zip(map(str, names), map(str, kinds), strict=True))
+        classes = frozenset(name for name in tasks if tasks[name] == "three_class")
+        market = Market(int(panel.tradable.sum()), classes)
+        return cls(axis, market, tasks, training)
+
+    def families(self, target: str, own: bool) -> tuple[str, ...]:
+        """Families for a target: those enabled that can learn its task.
+
+        Raises
+        ------
+        UserError
+            When none can.
+        """
+        key = "symbol_families" if own else "families"
+        names = [registry.canonical(name) for name in getattr(self.training, key)]
+        task = self.tasks[target]
+        able = [name for name in names if task in registry.listing(name).tasks]
+        if not able:
+            raise UserError(
+                f"none of model_training.{key} {names} can learn {target} ({task}); "
+                "enable one that can."
+            )
+        return tuple(dict.fromkeys(able))
 
 
 def build_training_plan(
@@ -42,9 +104,9 @@ def build_training_plan(
     candidates: pd.DataFrame,
     features: Mapping[str, Sequence[str]],
     config: RoutingConfig,
-    training: Families,
+    setting: Setting,
 ) -> dict[str, Any]:
-    """Turn routes into jobs.
+    """Turn routes into jobs, one per window of the walk-forward.
 
     Parameters
     ----------
@@ -54,7 +116,7 @@ def build_training_plan(
         The table that it was made from.
     features : mapping of target to list of feature names
     config : RoutingConfig
-    training : Families
+    setting : Setting
 
     Returns
     -------
@@ -66,85 +128,80 @@ def build_training_plan(
     UserError
         When there is no job and ``require_jobs`` is set.
     """
-    jobs: list[Job] = []
+    wanted: list[dict[str, Any]] = []
     for target, decision in routing_plan["targets"].items():
         rows = candidates[candidates["target"] == target]
-        jobs += _jobs_of(
-            target, decision, rows, tuple(features[target]), config, training
-        )
-    jobs.sort(key=lambda job: (-job.priority, job.job_id))
-    if not jobs and config.require_jobs:
+        names = {"target": target, "features": tuple(features[target])}
+        view = {"view": decision.get("view", CROSS_SECTION)}
+        wanted += [{**names, **view, **row} for row in _wanted(decision, rows, config)]
+    if not wanted and config.require_jobs:
         raise UserError(
             "training_plan has no jobs (status "
             f"{routing_plan['status']}) and routing.require_jobs is true. See "
             "routing_plan for the reasons, or set routing.require_jobs to false."
         )
+    return assemble_plan(
+        wanted,
+        setting,
+        status=routing_plan["status"],
+        metadata=_metadata(routing_plan, config, setting.training),
+    )
+
+
+def assemble_plan(
+    wanted: Sequence[Mapping[str, Any]],
+    setting: Setting,
+    *,
+    status: str,
+    metadata: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Give each wanted model its families, windows and estimates, and check the whole.
+
+    Parameters
+    ----------
+    wanted : sequence of mapping
+        ``target``, ``symbol``, ``view``, ``route``, ``features``, ``n_rows`` (labelled
+        rows of the train block) and ``reason``.
+    setting : Setting
+    status : str
+    metadata : mapping
+
+    Returns
+    -------
+    dict
+        A valid :class:`TrainingPlan`.
+    """
+    windows = plan_windows(setting.axis, setting.training.walk_forward)
+    readers = Counter((row["target"], row["symbol"] is None) for row in wanted)
+    jobs = [
+        _job(
+            row,
+            window,
+            readers[row["target"], row["symbol"] is None] * len(windows),
+            setting,
+        )
+        for row in wanted
+        for window in windows
+    ]
+    jobs.sort(key=lambda job: (-job.priority, job.job_id))
     plan = TrainingPlan(
         schema_version=SCHEMA_VERSION,
-        status=routing_plan["status"],
-        metadata=_metadata(routing_plan, config, training),
+        status=status,
+        metadata=dict(metadata),
         jobs=tuple(jobs),
         summary=summarise(jobs),
     )
     return plan.model_dump(mode="json")
 
 
-def select_jobs(
-    plan: Mapping[str, Any],
-    *,
-    targets: Iterable[str] | None = None,
-    symbols: Iterable[str] | None = None,
-    training_types: Iterable[str] | None = None,
-    families: Iterable[str] | None = None,
-) -> list[dict[str, Any]]:
-    """Select the jobs that were asked for, with the families that were asked for.
-
-    Parameters
-    ----------
-    plan : mapping
-        A training plan.
-    targets, symbols, training_types, families : iterables of str, optional
-        None asks for all. A pooled job belongs to no symbol.
-
-    Returns
-    -------
-    list of dict
-
-    Raises
-    ------
-    UserError
-        When the plan has jobs but none of those asked for: nothing is ever trained
-        that the plan does not hold, and nothing silently.
-    """
-    asked = {
-        "target": _asked(targets),
-        "symbol": _asked(symbols),
-        "training_type": _asked(training_types),
-    }
-    wanted = None if families is None else {registry.canonical(f) for f in families}
-    chosen = []
-    for job in plan["jobs"]:
-        kept = [f for f in job["families"] if wanted is None or f in wanted]
-        if kept and all(s is None or job[key] in s for key, s in asked.items()):
-            chosen.append({**job, "families": kept})
-    if plan["jobs"] and not chosen:
-        limits = {key: sorted(s) for key, s in asked.items() if s is not None}
-        limits |= {} if wanted is None else {"families": sorted(wanted)}
-        raise UserError(
-            f"none of the {len(plan['jobs'])} jobs of training_plan fits {limits}; "
-            "ask for less, or run routing again."
-        )
-    return chosen
-
-
 def plan_views(plan: Mapping[str, Any]) -> dict[str, dict[str, list[dict[str, Any]]]]:
-    """Group the same jobs by target, by symbol and by type.
+    """Group the same jobs by target, by symbol, by type and by route.
 
     Returns
     -------
     dict
-        ``by_target``, ``by_symbol`` (pooled jobs under ``(pooled)``) and ``by_type``;
-        each of them holds every job once.
+        ``by_target``, ``by_symbol`` (pooled jobs under ``(pooled)``), ``by_type`` and
+        ``by_route``; each of them holds every job once.
     """
     keys: dict[str, Callable[[dict[str, Any]], str]] = {
         "by_target": lambda job: str(job["target"]),
@@ -152,6 +209,7 @@ def plan_views(plan: Mapping[str, Any]) -> dict[str, dict[str, list[dict[str, An
             POOLED_VIEW if job["symbol"] is None else job["symbol"]
         ),
         "by_type": lambda job: str(job["training_type"]),
+        "by_route": lambda job: str(job["route"]),
     }
     views: dict[str, dict[str, list[dict[str, Any]]]] = {}
     for name, key in keys.items():
@@ -162,37 +220,37 @@ def plan_views(plan: Mapping[str, Any]) -> dict[str, dict[str, list[dict[str, An
     return views
 
 
-def _jobs_of(
-    target: str,
-    decision: Mapping[str, Any],
-    rows: pd.DataFrame,
-    features: tuple[str, ...],
-    config: RoutingConfig,
-    training: Families,
-) -> list[Job]:
+def view_files(plan: Mapping[str, Any]) -> dict[str, str]:
+    """Write each group of each view of a plan as a JSON text, by ``view/group.json``."""
+    return {
+        f"{view}/{group}.json": json.dumps(jobs, indent=2, ensure_ascii=False)
+        for view, groups in plan_views(plan).items()
+        for group, jobs in groups.items()
+    }
+
+
+def _wanted(
+    decision: Mapping[str, Any], rows: pd.DataFrame, config: RoutingConfig
+) -> list[dict[str, Any]]:
+    """Models that a target's decision asks for: the pooled one, then the symbols'."""
     pooled = records(rows[rows["mode"] == POOLED])[0]
     symbols = {row["symbol"]: row for row in records(rows[rows["mode"] == SYMBOL])}
-    jobs = []
+    wanted = []
     route = _pooled_route(decision, pooled, config)
     if route:
-        jobs.append(
-            _job(target, None, route, decision["reason"], pooled, features, training)
-        )
+        wanted.append(_want(None, route, decision["reason"], pooled))
     for symbol, choice in decision["symbols"].items():
         row = symbols[symbol]
         if _trains_symbol(choice, row, config):
-            jobs.append(
-                _job(
-                    target,
-                    symbol,
-                    choice["route"],
-                    choice["reason"],
-                    row,
-                    features,
-                    training,
-                )
-            )
-    return jobs
+            wanted.append(_want(symbol, choice["route"], choice["reason"], row))
+    return wanted
+
+
+def _want(
+    symbol: str | None, route: str, reason: str, row: Mapping[str, Any]
+) -> dict[str, Any]:
+    n_rows = int(row["n_rows"])
+    return {"symbol": symbol, "route": route, "reason": reason, "n_rows": n_rows}
 
 
 def _pooled_route(
@@ -219,46 +277,55 @@ def _trains_symbol(
 
 
 def _job(
-    target: str,
-    symbol: str | None,
-    route: str,
-    reason: str,
-    row: Mapping[str, Any],
-    features: tuple[str, ...],
-    training: Families,
+    row: Mapping[str, Any], window: PlannedWindow, readers: int, setting: Setting
 ) -> Job:
-    pooled = symbol is None
-    families = training.families if pooled else training.symbol_families
-    return Job.model_validate(
-        {
-            "job_id": f"cs_{target}" if pooled else f"sym_{target}_{symbol}",
-            "target": target,
-            "symbol": symbol,
-            "route": route,
-            "training_type": POOLED if pooled else SYMBOL,
-            "families": tuple(dict.fromkeys(registry.canonical(f) for f in families)),
-            "features": features,
-            "priority": PRIORITIES[route],
-            "n_rows": int(row["n_rows"]),
-            "reason": reason,
-        }
-    )
+    pooled = row["symbol"] is None
+    training = setting.training
+    named = f"cs_{row['target']}" if pooled else f"sym_{row['target']}_{row['symbol']}"
+    n_rows = _rows_of_window(row["n_rows"], window, setting)
+    held_out = training.walk_forward.validation_share if window.number else 0.0
+    job = {
+        **row,
+        "job_id": f"{named}_w{window.number:03d}" if window.number else named,
+        "training_type": POOLED if pooled else SYMBOL,
+        "families": setting.families(row["target"], own=not pooled),
+        "priority": PRIORITIES[row["route"]],
+        "n_rows": n_rows,
+        "window": window.number,
+        **window.dates(setting.axis),
+    }
+    fitted = round(n_rows * (1 - held_out))
+    cost = estimate(job, fitted, readers, setting.market, training)
+    return Job.model_validate({**job, "estimate": cost})
+
+
+def _rows_of_window(n_rows: int, window: PlannedWindow, setting: Setting) -> int:
+    """Rows of a window, as many per bar as the train block has."""
+    if not window.number:
+        return n_rows
+    train = setting.axis.splits.train
+    n_bars = window.bars.train_last - window.bars.train_first + 1
+    return round(n_rows * n_bars / (train.last_bar - train.first_bar + 1))
 
 
 def _metadata(
     routing_plan: Mapping[str, Any],
     config: RoutingConfig,
-    training: Families,
+    training: PlannedTraining,
 ) -> dict[str, Any]:
     digest = hashlib.sha256(config.model_dump_json().encode()).hexdigest()
     return {
         "routing_mode": config.mode,
         "targets_requested": list(routing_plan["targets"]),
-        "pooled_families": [registry.canonical(f) for f in training.families],
-        "symbol_families": [registry.canonical(f) for f in training.symbol_families],
+        **families_of(training),
         "parameters_sha256": digest,
     }
 
 
-def _asked(values: Iterable[str] | None) -> set[str] | None:
-    return None if values is None else set(values)
+def families_of(training: PlannedTraining) -> dict[str, Any]:
+    """Families and walk-forward that a plan was made with."""
+    return {
+        "pooled_families": [registry.canonical(f) for f in training.families],
+        "symbol_families": [registry.canonical(f) for f in training.symbol_families],
+        "walk_forward": training.walk_forward.model_dump(mode="json"),
+    }

@@ -9,6 +9,7 @@ from pydantic import Field
 from ranking_pipeline.config import Config
 
 Method = Literal["native", "shap", "permutation"]
+Sentinel = Literal["time_shuffle", "symbol_holdout"]
 
 
 class LeakageConfig(Config):
@@ -21,6 +22,9 @@ class LeakageConfig(Config):
     max_partial_ic: float = Field(
         gt=0, lt=1, description="largest |partial rank IC| that an honest feature has"
     )
+    max_partial_size_ic: float = Field(
+        gt=0, lt=1, description="the same with the label's size, which is known better"
+    )
     confidence: float = Field(
         gt=0.5, lt=1, description="one-sided confidence that the partial IC is above it"
     )
@@ -29,6 +33,33 @@ class LeakageConfig(Config):
     )
     volatility_columns: tuple[str, ...] = Field(
         description="audited volatility factors; their mean rank is the reference score"
+    )
+    label_name_parts: tuple[str, ...] = Field(
+        description="words of a name that announce a label or its by-product"
+    )
+    dominance_share: float = Field(
+        gt=0, le=1, description="importance of the first feature that raises a doubt"
+    )
+    dominance_ratio: float = Field(
+        gt=1, description="how far it must exceed the next one to do so"
+    )
+    dominance_alone: float = Field(
+        gt=0, le=1, description="importance that raises a doubt whatever the next has"
+    )
+    min_drop: float = Field(
+        gt=0, lt=1, description="loss of score without a suspect that confirms it"
+    )
+    min_relative_drop: float = Field(
+        gt=0, le=1, description="the same as a share of the score"
+    )
+    min_confirm_rows: int = Field(
+        ge=1, description="fewest out-of-fold rows on which a model is questioned"
+    )
+    min_confirm_symbols: int = Field(
+        ge=1, description="fewest symbols on which a model is questioned"
+    )
+    sentinels: tuple[Sentinel, ...] = Field(
+        description="any of time_shuffle, symbol_holdout: controls fitted per target"
     )
     allow_suspect: bool = Field(description="whether SUSPECT features may be used")
 
@@ -76,6 +107,37 @@ class TargetRankingConfig(EstimationConfig):
     strict: bool = Field(description="true: a target that fails stops the run")
 
 
+class FeatureFilterConfig(Config):
+    """What a feature must show by itself before models see it; null = not asked."""
+
+    min_coverage: float | None = Field(
+        gt=0, le=1, description="smallest share of rows on which it is known"
+    )
+    min_rank_variance: float | None = Field(
+        gt=0,
+        le=1,
+        description="smallest variance of its ranks; 1 = a column without ties",
+    )
+    min_abs_ic_t: float | None = Field(
+        gt=0, description="smallest |t| of its rank correlation with the target"
+    )
+    min_mutual_information: float | None = Field(
+        gt=0, description="smallest mutual information with the target, nats"
+    )
+
+
+class SymbolImportanceConfig(Config):
+    """Importance within single symbols, to set against the pooled one."""
+
+    max_symbols: int = Field(
+        ge=0, description="symbols fitted, evenly spread; 0 = none"
+    )
+    min_rows: int = Field(ge=1, description="fewest rows of a symbol that is fitted")
+    relative_threshold: float = Field(
+        gt=0, lt=1, description="share of the leader's importance that counts as used"
+    )
+
+
 class FeatureSelectionConfig(EstimationConfig):
     """Consensus of importance over model families."""
 
@@ -94,8 +156,20 @@ class FeatureSelectionConfig(EstimationConfig):
     max_redundancy: float = Field(
         gt=0, le=1, description="|rank correlation| above which one of two is dropped"
     )
+    cluster_linkage: Literal["average", "complete"] = Field(
+        description="how correlation clusters are joined"
+    )
+    filters: FeatureFilterConfig
     stability_top: int = Field(ge=1, description="size of the top lists compared")
+    stability_seeds: int = Field(
+        ge=1, description="seeds compared on the last fold; 1 = not compared"
+    )
+    stability_null: bool = Field(
+        description="also measure the stability that shuffled labels reach"
+    )
+    symbol_importance: SymbolImportanceConfig
     leakage: LeakageConfig
     allow_fallback: bool = Field(
         description="univariate choice when the consensus fails; false in production"
     )
+    strict: bool = Field(description="true: a target that fails stops the run")

@@ -2,82 +2,86 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+import logging
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
-import pandas as pd
-
+from ranking_pipeline.cache.codec import Codec
+from ranking_pipeline.cache.config import CacheConfig
+from ranking_pipeline.cache.origin import code_of
+from ranking_pipeline.cache.plain import differences
+from ranking_pipeline.cache.results import Found, ResultCache
 from ranking_pipeline.config import Config
 from ranking_pipeline.errors import UserError
 from ranking_pipeline.jobs.config import JobsConfig
+from ranking_pipeline.jobs.costs import Costs
 from ranking_pipeline.jobs.outcome import Outcome
-from ranking_pipeline.jobs.run import run_jobs
+from ranking_pipeline.jobs.spread import spread
+from ranking_pipeline.selection.evidence_origin import (
+    evidence_origin,
+    for_target,
+    function_of,
+    result_types,
+)
+from ranking_pipeline.selection.stored_data import (
+    LazyData,
+    StoredData,
+    TargetsDescribed,
+)
 from ranking_pipeline.selection.training_data import TrainingData
-from ranking_pipeline.splits import Splits
-from ranking_pipeline.storage import PanelHandle, TableHandle, sha256_json
 
-Found = TypeVar("Found")
-Evidence = Callable[[TrainingData, str, Any], Found]
+__all__ = [
+    "Each", "Evidence", "LazyData", "OverWorkers", "StoredData", "TargetsDescribed",
+    "in_turn", "over_workers",
+]  # fmt: skip
+
+Result = TypeVar("Result")
+Evidence = Callable[[TrainingData, str, Any], Result]
 Each = Callable[[Evidence[Any], Sequence[str], Config], list[Any]]
-
-
-@dataclass(frozen=True)
-class StoredData:
-    """Where the tables lie: what travels to a worker instead of them."""
-
-    panel: PanelHandle
-    features: TableHandle
-    feature_manifest: pd.DataFrame
-    labels: TableHandle
-    target_manifest: pd.DataFrame
-    splits: Mapping[str, Any]
-
-    def content(self) -> str:
-        """Digest of everything that the loaded data depend on."""
-        tables = [h.sha256 for h in (self.panel, self.features, self.labels)]
-        manifests = [
-            frame.to_csv() for frame in (self.feature_manifest, self.target_manifest)
-        ]
-        return sha256_json([*tables, *manifests, self.splits])
-
-    def load(self) -> TrainingData:
-        """Read the tables, once per process, and cut them at the train span's end."""
-        content = self.content()
-        if content not in _loaded:
-            _loaded.clear()
-            _loaded[content] = TrainingData.cut(
-                self.panel.read(),
-                self.features.read(),
-                self.feature_manifest,
-                self.labels.read(),
-                self.target_manifest,
-                Splits.from_dict(self.splits),
-            )
-        return _loaded[content]
-
-
-_loaded: dict[str, TrainingData] = {}
+_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class TargetJob:
-    """The evidence on one target."""
+    """The evidence on one target, and where it is kept (None: nowhere)."""
 
     job_id: str
     evidence: Evidence[Any]
     stored: StoredData
     config: Config
+    made_from: Mapping[str, Any]
+    cache: CacheConfig | None
 
 
-def in_turn(data: TrainingData) -> Each:
+@dataclass(frozen=True)
+class Answer:
+    """What a worker found, and why it could not keep it (empty: it did)."""
+
+    value: Any
+    not_kept: str = ""
+
+
+def in_turn(data: TrainingData | LazyData) -> Each:
     """Collect evidence on one target after the other, in this process."""
-    return lambda evidence, targets, config: [
-        evidence(data, target, config) for target in targets
-    ]
+
+    def each(
+        evidence: Evidence[Any], targets: Sequence[str], config: Config
+    ) -> list[Any]:
+        loaded = data.load() if targets and isinstance(data, LazyData) else data
+        return [
+            for_target(evidence, target, targets)(loaded, target, config)
+            for target in targets
+        ]
+
+    return each
 
 
-def over_workers(stored: StoredData, how: JobsConfig, label: str) -> Each:
+def over_workers(
+    stored: StoredData, how: JobsConfig, label: str, cache: CacheConfig | None = None
+) -> OverWorkers:
     """Collect evidence on several targets at once; results are those of :func:`in_turn`.
 
     Parameters
@@ -87,39 +91,136 @@ def over_workers(stored: StoredData, how: JobsConfig, label: str) -> Each:
         Engine and workers.
     label
         Of the progress bar.
+    cache
+        Where evidence of earlier runs is looked for; None: nowhere.
+    """
+    return OverWorkers(stored, how, label, cache)
+
+
+class OverWorkers:
+    """Evidence from the cache where it is known, and from workers where it is not.
+
+    The cache is looked into before any table is read. A worker stores what it finds at
+    once: a killed run loses only what was in work.
+
+    Attributes
+    ----------
+    costs : Costs
+        Of the last call.
+    counts : Counter
+        Targets of the last call by what the cache had: ``hit``, ``miss``, ``expired``,
+        ``damaged``, ``forced``, ``disabled``; and ``not_kept``.
     """
 
-    def each(
-        evidence: Evidence[Any], targets: Sequence[str], config: Config
+    costs: Costs
+
+    def __init__(
+        self, stored: StoredData, how: JobsConfig, label: str, cache: CacheConfig | None
+    ) -> None:
+        self._stored, self._how, self._label = stored, how, label
+        self._cache = cache if cache is not None and cache.enabled else None
+        self.counts: Counter[str] = Counter()
+
+    def __call__(
+        self, evidence: Evidence[Any], targets: Sequence[str], config: Config
     ) -> list[Any]:
-        from tqdm import tqdm
+        """Collect the evidence on ``targets``, in their order.
 
-        jobs = [TargetJob(target, evidence, stored, config) for target in targets]
-        workers, threads = how.resolved()
-        ended: dict[str, Outcome] = {}
-        with tqdm(total=len(jobs), desc=label, unit="target", disable=not jobs) as bar:
-            for target, outcome in run_jobs(
-                jobs,
-                run_target_job,
-                engine=how.engine,
-                workers=workers,
-                threads=threads,
-                max_attempts=how.max_attempts,
-                address=how.address,
-            ):
-                ended[target] = outcome
-                bar.update()
-        return [_value(target, ended[target]) for target in targets]
+        Raises
+        ------
+        UserError
+            When the evidence on a target failed; what others gave is stored.
+        """
+        jobs = [
+            TargetJob(
+                target, for_target(evidence, target, targets), self._stored, config, {},
+                self._cache,
+            )
+            for target in targets
+        ]  # fmt: skip
+        started = time.perf_counter()
+        if self._cache is None:
+            unknown = {job.job_id: Found("disabled") for job in jobs}
+            return self._collect(jobs, unknown, started)
+        known = ResultCache(self._cache, Codec(result_types(evidence)))
+        jobs = [_with_origin(job, known) for job in jobs]
+        found = {job.job_id: known.find(job.made_from) for job in jobs}
+        self._explain(known, jobs, found)
+        try:
+            return self._collect(jobs, found, started)
+        finally:
+            known.sweep()
 
-    return each
+    def _collect(
+        self, jobs: Sequence[TargetJob], found: Mapping[str, Found], started: float
+    ) -> list[Any]:
+        hits = {name: look for name, look in found.items() if look.status == "hit"}
+        missing = [job for job in jobs if job.job_id not in hits]
+        done = spread(missing, run_target_job, self._how, self._label, unit="target")
+        self.costs = replace(
+            done.costs,
+            n_jobs=len(jobs),
+            n_cached=len(hits),
+            seconds=time.perf_counter() - started,
+            saved_seconds=sum((hit.seconds for hit in hits.values()), 0.0),
+        )
+        answers = {name: _answer(name, out) for name, out in done.outcomes.items()}
+        self._count(found.values(), answers)
+        return [
+            hits[job.job_id].value if job.job_id in hits else answers[job.job_id].value
+            for job in jobs
+        ]
+
+    def _count(self, found: Iterable[Found], answers: Mapping[str, Answer]) -> None:
+        self.counts = Counter(look.status for look in found)
+        for target, answer in answers.items():
+            if answer.not_kept:
+                self.counts["not_kept"] += 1
+                _logger.warning("%s is not cached: %s", target, answer.not_kept)
+
+    def _explain(
+        self, known: ResultCache, jobs: Sequence[TargetJob], found: Mapping[str, Found]
+    ) -> None:
+        """Say how many are known, and for one that is not, what has changed."""
+        missed = [job for job in jobs if found[job.job_id].status == "miss"]
+        counts = Counter(look.status for look in found.values())
+        text = ", ".join(f"{n} {status}" for status, n in sorted(counts.items()))
+        if missed:
+            made_from = missed[0].made_from
+            nearest = known.nearest(made_from, ("evidence", "target"))
+            changes = list(differences(nearest, made_from)) if nearest else []
+            text += f"; {missed[0].job_id}: " if changes else ""
+            text += "; ".join(changes[:3])
+        _logger.info("%s, cache: %s", self._label, text or "nothing asked")
 
 
-def run_target_job(job: TargetJob) -> Any:
-    """Collect the evidence on one target; this runs in a worker."""
-    return job.evidence(job.stored.load(), job.job_id, job.config)
+def run_target_job(job: TargetJob) -> Answer:
+    """Collect the evidence on one target and keep it; this runs in a worker."""
+    data = job.stored.load()
+    started = time.perf_counter()
+    value = job.evidence(data, job.job_id, job.config)
+    seconds = time.perf_counter() - started
+    if job.cache is None:
+        return Answer(value)
+    return Answer(value, _keep(job, job.cache, value, seconds))
 
 
-def _value(target: str, outcome: Outcome) -> Any:
+def _keep(job: TargetJob, cache: CacheConfig, value: Any, seconds: float) -> str:
+    if not getattr(value, "cacheable", True):
+        return "it holds a failure, which another run may not meet"
+    if code_of(function_of(job.evidence).__module__) != job.made_from["code"]:
+        return "the worker's code or libraries are not those of the run"
+    codec = Codec(result_types(job.evidence))
+    return ResultCache(cache, codec).keep(job.made_from, value, seconds)
+
+
+def _with_origin(job: TargetJob, known: ResultCache) -> TargetJob:
+    made_from = evidence_origin(job.evidence, job.job_id, job.config, job.stored, known)
+    return replace(job, made_from=made_from)
+
+
+def _answer(target: str, outcome: Outcome) -> Answer:
     if outcome.status != "done":
         raise UserError(f"{target}: {outcome.error.removeprefix('UserError: ')}")
-    return outcome.value
+    answer: Answer = outcome.value
+    return answer

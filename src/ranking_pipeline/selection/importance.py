@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -12,13 +12,15 @@ import pandas as pd
 from ranking_pipeline.models.base import BaseModel
 from ranking_pipeline.models.samples import Samples
 from ranking_pipeline.selection.config import FeatureSelectionConfig
-from ranking_pipeline.selection.out_of_fold import families_for, fit_family, thin_bars
-from ranking_pipeline.selection.problem import Problem, Rows
+from ranking_pipeline.selection.importance_rows import FoldRows
+from ranking_pipeline.selection.out_of_fold import families_for, fit_family
+from ranking_pipeline.selection.permutation import permutation_importance
+from ranking_pipeline.selection.problem import Problem
 
 Shares = npt.NDArray[np.float64]
+ByFamily = dict[str, Shares]
 
 COLUMNS = ("target", "family", "method", "feature", "importance", "rank")
-_ROWS_AT_ONCE = 200_000
 
 
 @dataclass(frozen=True)
@@ -32,25 +34,37 @@ class Importances:
         Sum to one; all NaN where a method found nothing, for then it has no opinion.
     by_fold : list of dict of family to ndarray, shape (F,)
         Native importance in each fold, for stability.
+    by_seed : list of the same
+        In the last fold with each of several seeds.
+    by_null : list of the same
+        In each fold after the labels were shuffled: what there is without any signal.
+    absent : tuple of (family, method)
+        Methods that were asked for and that the family does not have.
     """
 
     features: tuple[str, ...]
     shares: dict[tuple[str, str], Shares] = field(default_factory=dict)
-    by_fold: list[dict[str, Shares]] = field(default_factory=list)
+    by_fold: list[ByFamily] = field(default_factory=list)
+    by_seed: list[ByFamily] = field(default_factory=list)
+    by_null: list[ByFamily] = field(default_factory=list)
+    absent: tuple[tuple[str, str], ...] = ()
 
 
 def measure_importances(
-    problem: Problem, config: FeatureSelectionConfig
+    problem: Problem, folds: Sequence[FoldRows], config: FeatureSelectionConfig
 ) -> Importances:
     """Fit each family on each fold and ask what it relies on.
 
-    Native importance (gain, impurity or coefficients) is averaged over the folds;
-    TreeSHAP and permutation are measured on the held-out rows of the last one.
+    Native importance (gain, impurity or coefficients) is that of the fits; TreeSHAP and
+    permutation look at held-out rows. Each is averaged over the folds. TreeSHAP is what
+    the boosters compute themselves, and a linear model's terms are its SHAP values; the
+    random forest and the perceptron have nothing of the kind and are not asked.
 
     Parameters
     ----------
     problem : Problem
         With the features that may be used.
+    folds : sequence of FoldRows
     config : FeatureSelectionConfig
 
     Returns
@@ -61,21 +75,28 @@ def measure_importances(
     ----------
     Lundberg et al. (2020) for TreeSHAP; Breiman (2001) for permutation.
     """
-    result = Importances(problem.samples.feature_names)
-    models: dict[str, BaseModel] = {}
-    folds = problem.folds(config.cv_folds)
-    for train, _ in folds:
-        fitted = problem.samples.take(train)
-        models = {
-            family: fit_family(fitted, family, config)
-            for family in families_for(config, problem.task)
-        }
-        native = {family: _native(model) for family, model in models.items()}
-        result.by_fold.append({k: v for k, v in native.items() if v is not None})
-    for family, model in models.items():
-        opinions = _opinions(problem, family, model, folds[-1][1], result, config)
-        result.shares.update(opinions)
-    return result
+    families = families_for(config, problem.task)
+    sums: dict[tuple[str, str], list[Shares]] = {}
+    by_fold: list[ByFamily] = []
+    absent: dict[tuple[str, str], None] = {}
+    for fold in folds:
+        models = _fitted(problem.samples.take(fold.train), families, config)
+        by_fold.append(_native(models))
+        for family, model in models.items():
+            for method in config.importance_methods:
+                found = _opinion(problem, model, fold, method, config)
+                if found is None:
+                    absent[family, method] = None
+                else:
+                    sums.setdefault((family, method), []).append(found)
+    return Importances(
+        problem.samples.feature_names,
+        {key: normalised(np.mean(found, axis=0)) for key, found in sums.items()},
+        by_fold,
+        _over_seeds(problem, folds[-1], by_fold[-1], families, config),
+        _without_signal(problem, folds, families, config),
+        tuple(absent),
+    )
 
 
 def importance_table(target: str, importances: Importances) -> pd.DataFrame:
@@ -106,110 +127,94 @@ def ranks_of(importance: Shares) -> Shares:
     return np.asarray(np.where(np.isfinite(importance), ranks, np.nan))
 
 
-def permutation_importance(
-    problem: Problem, model: BaseModel, rows: Rows, repeats: int, seed: int
-) -> Shares:
-    """Loss of skill when a feature is shuffled among the symbols of each bar.
-
-    Parameters
-    ----------
-    problem : Problem
-    model : BaseModel
-        Fitted on rows that exclude ``rows``.
-    rows : ndarray of int, shape (k,)
-        Held-out rows.
-    repeats : int
-        Shuffles per feature; their losses are averaged.
-    seed : int
-
-    Returns
-    -------
-    ndarray of float64, shape (F,)
-        Mean skill of the model minus that after the shuffle.
-    """
-    held_out = problem.samples.take(rows)
-    before = _mean_skill(problem, model.predict(held_out).score, rows)
-    losses = np.zeros(held_out.features.shape[1])
-    for repeat in range(repeats):
-        rng = np.random.default_rng([seed, repeat])
-        shuffled = np.lexsort((rng.random(len(rows)), held_out.bars))
-        for columns in _chunks(len(losses), len(rows)):
-            stacked = _with_shuffled(held_out, columns, shuffled)
-            scores = model.predict(stacked).score.reshape(len(columns), -1)
-            after = [_mean_skill(problem, score, rows) for score in scores]
-            losses[columns] += before - np.array(after)
-    return losses / repeats
+def rank_score(importance: Shares) -> Shares:
+    """Rank on the scale 1 (most important) to 0 (least); 1/2 for a lone feature."""
+    size = np.isfinite(importance).sum()
+    if size <= 1:
+        return np.where(np.isfinite(importance), 0.5, np.nan)
+    return np.asarray((size - ranks_of(importance)) / (size - 1))
 
 
-def _opinions(
-    problem: Problem,
-    family: str,
-    model: BaseModel,
-    test: Rows,
-    result: Importances,
-    config: FeatureSelectionConfig,
-) -> dict[tuple[str, str], Shares]:
-    """Measure by those of the configured methods that the family has, normalised."""
-    found: dict[tuple[str, str], Shares] = {}
-    folds = [fold[family] for fold in result.by_fold if family in fold]
-    if "native" in config.importance_methods and folds:
-        found[family, "native"] = _normalised(np.mean(folds, axis=0))
-    if "shap" in config.importance_methods:
-        rows = _sample(problem, test, config.shap_max_rows)
-        parts = model.contributions(problem.samples.take(rows))
-        if parts is not None:
-            size = np.abs(parts).mean(axis=0, dtype=np.float64)
-            found[family, "shap"] = _normalised(size)
-    if "permutation" in config.importance_methods and not model.sequence:
-        rows = _sample(problem, test, config.permutation_max_rows)
-        losses = permutation_importance(
-            problem, model, rows, config.permutation_repeats, config.seed
-        )
-        found[family, "permutation"] = _normalised(losses)
-    return found
-
-
-def _native(model: BaseModel) -> Shares | None:
-    importance = model.importance()
-    return None if importance is None else np.asarray(importance, dtype=np.float64)
-
-
-def _normalised(importance: Shares) -> Shares:
+def normalised(importance: Shares) -> Shares:
     """Shares of the positive part; NaN where there is none."""
     positive = np.where(importance > 0, importance, 0.0)
     total = positive.sum()
     return positive / total if total > 0 else np.full(len(positive), np.nan)
 
 
-def _sample(problem: Problem, rows: Rows, max_rows: int) -> Rows:
-    return rows[thin_bars(problem.samples.take(rows), max_rows)]
+def native_importance(model: BaseModel) -> Shares | None:
+    """Importance by the model's own account, None where it has none."""
+    importance = model.importance()
+    return None if importance is None else np.asarray(importance, dtype=np.float64)
 
 
-def _chunks(n_features: int, n_rows: int) -> list[Rows]:
-    size = max(1, _ROWS_AT_ONCE // max(n_rows, 1))
-    columns = np.arange(n_features)
-    return [columns[start : start + size] for start in range(0, n_features, size)]
-
-
-def _with_shuffled(
-    held_out: Samples, columns: Sequence[int] | Rows, shuffled: Rows
-) -> Samples:
-    """One copy of the rows per column, each with that column shuffled."""
-    copies = len(columns)
-    features = np.tile(held_out.features, (copies, 1))
-    for copy, column in enumerate(columns):
-        block = slice(copy * len(held_out), (copy + 1) * len(held_out))
-        features[block, column] = held_out.features[shuffled, column]
-    return replace(
-        held_out,
-        bars=np.tile(held_out.bars, copies),
-        symbols=np.tile(held_out.symbols, copies),
-        features=features,
-        target=np.tile(held_out.target, copies),
-        label_end=np.tile(held_out.label_end, copies),
+def _opinion(
+    problem: Problem,
+    model: BaseModel,
+    fold: FoldRows,
+    method: str,
+    config: FeatureSelectionConfig,
+) -> Shares | None:
+    """What one method says of a fitted model, None where it cannot be asked."""
+    if method == "native":
+        return native_importance(model)
+    if method == "shap":
+        parts = model.contributions(problem.samples.take(fold.explained))
+        return None if parts is None else np.abs(parts).mean(axis=0, dtype=np.float64)
+    if model.sequence:
+        return None
+    return permutation_importance(
+        problem, model, fold.shuffled, config.permutation_repeats, config.seed
     )
 
 
-def _mean_skill(problem: Problem, score: npt.NDArray[np.floating], rows: Rows) -> float:
-    skill = problem.measure(score, rows)
-    return float(np.nanmean(skill)) if np.isfinite(skill).any() else float("nan")
+def _fitted(
+    train: Samples, families: Sequence[str], config: FeatureSelectionConfig
+) -> dict[str, BaseModel]:
+    return {family: fit_family(train, family, config) for family in families}
+
+
+def _native(models: Mapping[str, BaseModel]) -> ByFamily:
+    found = {family: native_importance(model) for family, model in models.items()}
+    return {family: share for family, share in found.items() if share is not None}
+
+
+def _over_seeds(
+    problem: Problem,
+    fold: FoldRows,
+    first: ByFamily,
+    families: Sequence[str],
+    config: FeatureSelectionConfig,
+) -> list[ByFamily]:
+    """Native importance in one fold under each seed, the configured one first."""
+    train = problem.samples.take(fold.train)
+    others = range(config.seed + 1, config.seed + config.stability_seeds)
+    return [first] + [
+        _native(_fitted(train, families, config.model_copy(update={"seed": seed})))
+        for seed in others
+    ]
+
+
+def _without_signal(
+    problem: Problem,
+    folds: Sequence[FoldRows],
+    families: Sequence[str],
+    config: FeatureSelectionConfig,
+) -> list[ByFamily]:
+    """Native importance in each fold when the labels of a bar are shuffled.
+
+    Over time, where a bar is no cross-section, the labels of a symbol are.
+    """
+    if not config.stability_null:
+        return []
+    rng = np.random.default_rng([config.seed, 1])
+    found = []
+    for fold in folds:
+        train = problem.samples.take(fold.train)
+        groups = train.bars if problem.view == "cross_section" else train.symbols
+        ordered = np.argsort(groups, kind="stable")
+        shuffled = np.lexsort((rng.random(len(train)), groups))
+        target = np.empty_like(train.target)
+        target[ordered] = train.target[shuffled]
+        found.append(_native(_fitted(replace(train, target=target), families, config)))
+    return found

@@ -3,25 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from ranking_pipeline.errors import UserError
-from ranking_pipeline.evaluation.metrics import percentile_ranks
 from ranking_pipeline.models import registry
 from ranking_pipeline.models.base import BaseModel
 from ranking_pipeline.models.samples import Samples
 from ranking_pipeline.panel import to_cross_sections
+from ranking_pipeline.row_ranks import row_ranks
 from ranking_pipeline.selection.config import EstimationConfig
 from ranking_pipeline.selection.problem import Fold, Problem, Rows
 
 Scores = npt.NDArray[np.float64]
+_CLIP = 3.0
 
 
 def families_for(config: EstimationConfig, task: str) -> tuple[str, ...]:
-    """Canonical names of the configured families that can learn ``task``.
+    """Those of the :func:`configured_families` that can learn ``task``."""
+    names = configured_families(config)
+    return tuple(name for name in names if task in registry.family_type(name).tasks)
+
+
+def configured_families(config: EstimationConfig) -> tuple[str, ...]:
+    """Canonical names of the configured families; nothing is imported.
 
     Raises
     ------
@@ -36,7 +44,7 @@ def families_for(config: EstimationConfig, task: str) -> tuple[str, ...]:
             f"family_parameters has no block for {', '.join(missing)}, listed in "
             "model_families; add one or remove the family."
         )
-    return tuple(name for name in names if task in registry.family_type(name).tasks)
+    return names
 
 
 def parameter_blocks(config: EstimationConfig) -> dict[str, Mapping[str, Any]]:
@@ -49,11 +57,7 @@ def parameter_blocks(config: EstimationConfig) -> dict[str, Mapping[str, Any]]:
 
 def fit_family(samples: Samples, family: str, config: EstimationConfig) -> BaseModel:
     """Fit a family to rows, thinned to at most ``config.max_train_rows``."""
-    model = registry.create(
-        family, parameter_blocks(config)[family], config.seed, config.threads
-    )
-    model.fit(samples.take(thin_bars(samples, config.max_train_rows)), None)
-    return model
+    return _fit(samples.take(thin_bars(samples, config.max_train_rows)), family, config)
 
 
 def out_of_fold(
@@ -67,44 +71,127 @@ def out_of_fold(
     Returns
     -------
     dict of family to ndarray, shape (n,)
-        NaN on rows that no fold tests.
+        As the scores of :func:`cross_fit`.
     """
+    return cross_fit(problem, families, config, folds).scores
+
+
+@dataclass(frozen=True)
+class CrossFit:
+    """What the models of all folds say.
+
+    Attributes
+    ----------
+    scores : dict of family to ndarray, shape (n,)
+        NaN on rows that no fold tests. In the time-series view a score is counted in
+        deviations from the mean of what the same model says about the train rows of
+        the symbol: the folds' levels, which follow the past mean of the label, play no
+        part, and nothing of the tested span is looked at.
+    importances : dict of family to ndarray, shape (F,)
+        Native importance, a share of 1, averaged over the folds; a family that has
+        none is absent.
+    """
+
+    scores: dict[str, Scores]
+    importances: dict[str, Scores]
+
+
+def cross_fit(
+    problem: Problem,
+    families: Sequence[str],
+    config: EstimationConfig,
+    folds: Sequence[Fold],
+) -> CrossFit:
+    """Fit each family on the train rows of each fold and score its test rows."""
     samples = problem.samples
     scores = {family: np.full(len(samples), np.nan) for family in families}
+    shares: dict[str, list[Scores]] = {}
     for train, test in folds:
-        fitted, tested = samples.take(train), samples.take(test)
+        kept = thin_bars(samples.bars[train], config.max_train_rows)
+        fitted, tested = samples.take(train[kept]), samples.take(test)
         for family in families:
-            model = fit_family(fitted, family, config)
-            scores[family][test] = model.predict(tested).score
-    return scores
+            model = _fit(fitted, family, config)
+            score = model.predict(tested).score.astype(np.float64)
+            if problem.view == "time_series":
+                score = _in_deviations(score, tested, model, fitted)
+            scores[family][test] = score
+            share = model.importance()
+            if share is not None:
+                shares.setdefault(family, []).append(np.asarray(share, np.float64))
+    means = {family: np.mean(found, axis=0) for family, found in shares.items()}
+    return CrossFit(scores, means)
 
 
-def combine(scores: Mapping[str, Scores], samples: Samples) -> Scores:
-    """Mean over families of the percentile ranks of their scores within each bar.
+def combine(scores: Mapping[str, Scores], problem: Problem) -> Scores:
+    """Mean over families of what each says about a row, on a common scale.
+
+    Parameters
+    ----------
+    scores : mapping of family to ndarray, shape (n,)
+        As :func:`out_of_fold` gives them.
+    problem : Problem
 
     Returns
     -------
     ndarray of float64, shape (n,)
-        NaN where any family has no score: the mean is of the same families everywhere.
+        Mean of the percentile ranks within each bar; in the time-series view, where a
+        bar has no ranks, mean of the scores, limited to three deviations. NaN where any
+        family has no score: the mean is of the same families everywhere.
     """
+    if problem.view == "time_series":
+        limited = [np.clip(score, -_CLIP, _CLIP) for score in scores.values()]
+        return np.asarray(np.mean(limited, axis=0))
+    samples = problem.samples
     total = np.zeros(len(samples))
     for score in scores.values():
         matrix = to_cross_sections(score, samples.bars, samples.symbols, samples.shape)
-        total += percentile_ranks(matrix)[samples.bars, samples.symbols]
+        ranks = row_ranks(matrix)
+        ranks /= np.isfinite(ranks).sum(axis=1, keepdims=True) + 1
+        total += ranks[samples.bars, samples.symbols]
     return total / len(scores)
 
 
-def thin_bars(samples: Samples, max_rows: int) -> Rows:
+def thin_bars(rows: Samples | Rows, max_rows: int) -> Rows:
     """Positions of at most ``max_rows`` rows: whole bars, evenly spread in time.
 
-    At least one bar is kept, whatever its size.
+    Parameters
+    ----------
+    rows : Samples or ndarray of int, shape (n,)
+        Rows, or the bars that they belong to.
+    max_rows : int
+        At least one bar is kept, whatever its size.
     """
-    bars, counts = np.unique(samples.bars, return_counts=True)
-    if counts.sum() <= max_rows:
-        return np.arange(len(samples))
+    bar_of = rows.bars if isinstance(rows, Samples) else rows
+    if len(bar_of) <= max_rows:
+        return np.arange(len(bar_of))
+    bars, counts = np.unique(bar_of, return_counts=True)
     keep = max(1, int(len(bars) * max_rows / counts.sum()))
     while True:
         chosen = np.floor((np.arange(keep) + 0.5) * len(bars) / keep).astype(np.intp)
         if keep == 1 or counts[chosen].sum() <= max_rows:
-            return np.flatnonzero(np.isin(samples.bars, bars[chosen]))
+            return np.flatnonzero(np.isin(bar_of, bars[chosen]))
         keep -= 1
+
+
+def _fit(samples: Samples, family: str, config: EstimationConfig) -> BaseModel:
+    block = parameter_blocks(config)[family]
+    model = registry.create(family, block, config.seed, config.threads)
+    model.fit(samples, None)
+    return model
+
+
+def _in_deviations(
+    score: Scores, tested: Samples, model: BaseModel, fitted: Samples
+) -> Scores:
+    """Standardise a score by what its model says about each symbol's train rows."""
+    known = model.predict(fitted).score.astype(np.float64)
+    size = fitted.shape[1]
+    count = np.maximum(np.bincount(fitted.symbols, minlength=size), 1)
+    mean = np.bincount(fitted.symbols, known, size) / count
+    centred = known - mean[fitted.symbols]
+    deviation = np.sqrt(np.bincount(fitted.symbols, centred**2, size) / count)
+    # a model that says one thing only differs from it by rounding
+    told = deviation > 1e-9 * np.maximum(np.abs(mean), 1e-12)
+    scale = np.where(told, deviation, np.inf)
+    symbols = tested.symbols
+    return np.asarray((score - mean[symbols]) / scale[symbols], dtype=np.float64)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
@@ -15,41 +15,73 @@ from ranking_pipeline.evaluation.inference import (
     BlockTest,
     benjamini_hochberg,
 )
+from ranking_pipeline.models import registry
 from ranking_pipeline.selection.config import TargetRankingConfig
 from ranking_pipeline.selection.fan_out import Each, in_turn
+from ranking_pipeline.selection.out_of_fold import configured_families
+from ranking_pipeline.selection.rankings_document import recommendation
 from ranking_pipeline.selection.target_evidence import (
     Evaluation,
     evaluate_target,
     too_few,
 )
+from ranking_pipeline.selection.target_gate import select, selection
 from ranking_pipeline.selection.training_data import TrainingData
 
 RANKING_COLUMNS = (
-    "rank", "target", "task", "skill", "z", "mean", "t", "p", "q", "n_blocks",
-    "block_bars", "n_bars", "n_rows", "reference_mean", "families", "rankable",
+    "rank", "target", "task", "metric", "view", "skill", "recommendation", "z", "mean",
+    "standard_error", "t", "p", "q", "consistency", "n_blocks", "block_bars", "n_bars",
+    "n_rows", "reference_mean", "n_models", "families", "n_left_out", "rankable",
     "selected", "reason",
 )  # fmt: skip
 FAMILY_COLUMNS = ("target", "family", "fold", "metric", "mean", "n_bars")
+IMPORTANCE_COLUMNS = ("target", "family", "feature", "importance")
+_TESTED = (
+    "z", "mean", "standard_error", "t", "p", "n_blocks", "block_bars", "n_bars",
+)  # fmt: skip
 SKILL_SCALE = 6.0  # z of 6 is a skill of tanh(1) = 0.76
+
+
+class Discovered(Protocol):
+    """What the parent asks of the data before any target is evaluated."""
+
+    @property
+    def candidate_targets(self) -> tuple[str, ...]:
+        """Targets that can be selected."""
 
 
 @dataclass(frozen=True)
 class TargetRanking:
-    """Ranking of all targets and the choice made from it."""
+    """Ranking of all targets and the choice made from it.
+
+    Attributes
+    ----------
+    rankings : DataFrame
+        One row per target, best first; columns as in ``RANKING_COLUMNS``.
+    family_scores : DataFrame
+        One row per target, family and fold; columns as in ``FAMILY_COLUMNS``.
+    selected : dict
+        ``status``, ``targets`` in the order of the ranking, and ``reason``.
+    feature_importances : DataFrame
+        Native importance in the models of the folds, a share of 1, most important
+        first; columns as in ``IMPORTANCE_COLUMNS``. A family that has none is absent.
+    """
 
     rankings: pd.DataFrame
     family_scores: pd.DataFrame
     selected: dict[str, Any]
+    feature_importances: pd.DataFrame
 
 
 def rank_targets(
-    data: TrainingData, config: TargetRankingConfig, each: Each | None = None
+    data: Discovered, config: TargetRankingConfig, each: Each | None = None
 ) -> TargetRanking:
     """Evaluate, order and select targets inside the train span.
 
     Parameters
     ----------
-    data : TrainingData
+    data : TrainingData or what stands for it
+        Only the names of the targets are asked of it where ``each`` is given.
     config : TargetRankingConfig
     each : callable, optional
         How targets are spread over workers; one after the other by default.
@@ -63,15 +95,19 @@ def rank_targets(
     Raises
     ------
     UserError
-        When a manual target does not exist or is degenerate, or every target failed.
+        When a manual target does not exist or is degenerate, every target failed, or a
+        family is unknown, has no parameters or learns from windows of bars.
     """
+    _require_families(config)
     targets = data.candidate_targets if config.auto else _manual(data, config)
-    evaluations = (each or in_turn(data))(evaluate_or_record, targets, config)
+    evaluations = (each or _in_turn(data))(evaluate_or_record, targets, config)
     _require_one_measured(evaluations, config)
-    frame = _select(_table(evaluations), config)
+    frame = select(_table(evaluations), config)[list(RANKING_COLUMNS)]
     rows = [row for evaluation in evaluations for row in evaluation.family_rows]
     family_scores = pd.DataFrame(rows, columns=list(FAMILY_COLUMNS))
-    return TargetRanking(frame, family_scores, _selection(frame))
+    return TargetRanking(
+        frame, family_scores, selection(frame), _importances(evaluations)
+    )
 
 
 def skill_of(z: float) -> float:
@@ -95,7 +131,34 @@ def evaluate_or_record(
         return Evaluation(target, task, reason=reason)
 
 
-def _manual(data: TrainingData, config: TargetRankingConfig) -> tuple[str, ...]:
+def _in_turn(data: Discovered) -> Each:
+    if not isinstance(data, TrainingData):
+        raise TypeError("each must say how to load the tables, which are not in data")
+    return in_turn(data)
+
+
+def _require_families(config: TargetRankingConfig) -> None:
+    """Refuse families by which no target can be ranked, before any is evaluated."""
+    names = configured_families(config)
+    windowed = [name for name in names if registry.listing(name).sequence]
+    if windowed:
+        raise UserError(
+            f"target_ranking.model_families: {', '.join(windowed)} learn from windows "
+            "of bars and not from the features that are screened for leaks; use "
+            "families of features, such as lightgbm or mlp."
+        )
+
+
+def _importances(evaluations: Sequence[Evaluation]) -> pd.DataFrame:
+    rows = [row for evaluation in evaluations for row in evaluation.importance_rows]
+    frame = pd.DataFrame(rows, columns=list(IMPORTANCE_COLUMNS))
+    frame["descending"] = -frame["importance"].astype(np.float64)
+    order = ["target", "family", "descending", "feature"]
+    frame = frame.sort_values(order, kind="stable").reset_index(drop=True)
+    return frame.drop(columns="descending")
+
+
+def _manual(data: Discovered, config: TargetRankingConfig) -> tuple[str, ...]:
     if not config.manual_targets:
         raise UserError(
             "target_ranking.auto is false but target_ranking.manual_targets is empty; "
@@ -139,14 +202,14 @@ def _table(evaluations: Sequence[Evaluation]) -> pd.DataFrame:
 def _row(evaluation: Evaluation) -> dict[str, Any]:
     nan = float("nan")
     test = evaluation.test or BlockTest(nan, nan, nan, nan, 0, 0, 0, nan, nan)
+    skill = skill_of(test.z) if evaluation.rankable else nan
+    own = ("target", "task", "metric", "view", "consistency", "n_rows", "n_left_out")
     return {
-        "target": evaluation.target,
-        "task": evaluation.task,
-        "skill": skill_of(test.z) if evaluation.rankable else nan,
-        **{name: getattr(test, name) for name in ("z", "mean", "t", "p")},
-        **{name: getattr(test, name) for name in ("n_blocks", "block_bars", "n_bars")},
-        "n_rows": evaluation.n_rows,
-        "reference_mean": evaluation.reference_mean,
+        **{name: getattr(evaluation, name) for name in (*own, "reference_mean")},
+        **{name: getattr(test, name) for name in _TESTED},
+        "skill": skill,
+        "recommendation": recommendation(skill),
+        "n_models": len(evaluation.families),
         "families": ",".join(evaluation.families),
         "rankable": evaluation.rankable,
         "reason": _why_unranked(evaluation),
@@ -162,56 +225,3 @@ def _why_unranked(evaluation: Evaluation) -> str:
     if test.n_blocks < MIN_BLOCKS:
         return too_few(test.n_blocks, test.block_bars)
     return "the skill does not vary, so that it cannot be tested"
-
-
-def _select(frame: pd.DataFrame, config: TargetRankingConfig) -> pd.DataFrame:
-    """Mark the selected targets and say why the others are not."""
-    if frame.empty:
-        return frame
-    if not config.auto:
-        note = "named in manual_targets"
-        reasons = [
-            f"{note}; {reason}" if reason else note for reason in frame["reason"]
-        ]
-        chosen = frame.assign(selected=True, reason=reasons)
-    else:
-        passed = frame["rankable"] & (frame["q"] <= config.false_discovery_rate)
-        passed &= frame["skill"] >= config.min_predictability_score
-        selected = passed & (passed.cumsum() <= config.top_n_targets)
-        verdicts = [
-            _verdict(row, bool(ok), bool(chosen), config)
-            for (_, row), ok, chosen in zip(
-                frame.iterrows(), passed, selected, strict=True
-            )
-        ]
-        chosen = frame.assign(selected=selected, reason=verdicts)
-    return chosen[list(RANKING_COLUMNS)]
-
-
-def _verdict(
-    row: pd.Series, passed: bool, selected: bool, config: TargetRankingConfig
-) -> str:
-    if not row["rankable"]:
-        return str(row["reason"])
-    facts = f"z {row['z']:.2f}, q {row['q']:.3f}"
-    if selected:
-        text = f"selected: {facts}"
-    elif passed:
-        text = f"passes ({facts}) but {config.top_n_targets} others rank higher"
-    elif not row["q"] <= config.false_discovery_rate:
-        text = (
-            f"{facts} is above the false discovery rate {config.false_discovery_rate}"
-        )
-    else:
-        text = f"skill {row['skill']:.3f} is below {config.min_predictability_score}"
-    return f"{text}; {row['reason']}" if row["reason"] else text
-
-
-def _selection(frame: pd.DataFrame) -> dict[str, Any]:
-    chosen = [] if frame.empty else list(frame.loc[frame["selected"], "target"])
-    if chosen:
-        reason = f"{len(chosen)} of {len(frame)} targets selected"
-        return {"status": "selected", "targets": chosen, "reason": reason}
-    ranked = 0 if frame.empty else int(frame["rankable"].sum())
-    reason = f"none of {len(frame)} targets ({ranked} rankable) passed the gates"
-    return {"status": "nothing_predictable", "targets": [], "reason": reason}

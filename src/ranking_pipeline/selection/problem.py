@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from ranking_pipeline.evaluation.inference import block_length
 from ranking_pipeline.evaluation.metrics import auc_skill, rank_ic
+from ranking_pipeline.evaluation.over_time import time_series_auc_skill, time_series_ic
 from ranking_pipeline.models.assemble import normal_scores
 from ranking_pipeline.models.samples import Samples
 from ranking_pipeline.panel import to_cross_sections
@@ -18,6 +20,20 @@ from ranking_pipeline.splits import combinatorial_folds, purged_folds
 Series = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.intp]
 Fold = tuple[Rows, Rows]
+View = Literal["cross_section", "time_series"]
+
+
+def view_of(n_symbols: int, min_symbols: int) -> View:
+    """How a universe is looked at: over its symbols, or over time if they are few.
+
+    Parameters
+    ----------
+    n_symbols : int
+        Symbols of the panel.
+    min_symbols : int
+        Fewest symbols that make a bar count; a universe below it has no such bar.
+    """
+    return "cross_section" if n_symbols >= min_symbols else "time_series"
 
 
 @dataclass(frozen=True)
@@ -35,13 +51,21 @@ class Problem:
     outcome : ndarray of float64, shape (n,)
         The label as it is in the table.
     ranks : ndarray of float32, shape (n, F)
-        Percentile rank of each feature within its bar, among all train rows of the bar.
+        Percentile rank of each feature within its bar, among all train rows of the bar;
+        within its symbol, among all train bars, in the time-series view.
     n_cells : int
         Tradable cells of the same bars, labelled or not.
     embargo_bars : int
         Bars between the last label seen by a fit and the first bar it is tested on.
     min_symbols, min_per_class : int
-        What makes a bar measurable.
+        What makes a bar measurable; in the time-series view the fewest bars, and bars
+        of each class, that make a symbol measurable.
+    view : str
+        ``cross_section``: symbols are compared within bars. ``time_series``: each of a
+        handful of symbols is compared with itself over time, see :func:`view_of`.
+    scaled : ndarray of float32, shape (n, F), or None
+        Normal scores of ``ranks`` where they are known already; computed when needed
+        otherwise.
     """
 
     target: str
@@ -56,10 +80,19 @@ class Problem:
     embargo_bars: int
     min_symbols: int
     min_per_class: int
+    view: View = "cross_section"
+    scaled: npt.NDArray[np.float32] | None = None
 
     @property
     def metric(self) -> str:
-        """``rank_ic`` for returns, ``auc_skill`` (2 AUC - 1) for classes."""
+        """Name of what :meth:`measure` returns.
+
+        ``rank_ic`` for returns and ``auc_skill`` (2 AUC - 1) for classes; over time
+        ``time_series_ic`` and ``time_series_auc_skill``.
+        """
+        if self.view == "time_series":
+            regression = self.task == "regression"
+            return "time_series_ic" if regression else "time_series_auc_skill"
         return "rank_ic" if self.task == "regression" else "auc_skill"
 
     @property
@@ -106,6 +139,12 @@ class Problem:
         Returns
         -------
         ndarray of float64, shape (T,), NaN where a bar cannot be measured.
+
+        Notes
+        -----
+        In the time-series view a bar holds its share in a correlation (or 2 AUC - 1)
+        over the measured bars, averaged over its symbols; the mean over the bars is
+        the statistic, and its block means are tested like any others.
         """
         where = slice(None) if rows is None else rows
         measured, bars = np.unique(self.samples.bars[where], return_inverse=True)
@@ -120,13 +159,18 @@ class Problem:
     def _skill(
         self, scores: npt.NDArray[np.float64], outcomes: npt.NDArray[np.float64]
     ) -> Series:
+        over_time = self.view == "time_series"
         if self.task == "regression":
-            return rank_ic(scores, outcomes, self.min_symbols)
+            correlate = time_series_ic if over_time else rank_ic
+            return correlate(scores, outcomes, self.min_symbols)
         negative = -1 if self.task == "three_class" else 0
-        return auc_skill(scores, outcomes, self.min_per_class, negative=negative)
+        separate = time_series_auc_skill if over_time else auc_skill
+        return separate(scores, outcomes, self.min_per_class, negative=negative)
 
     def for_models(self, names: Sequence[str]) -> Problem:
         """Keep the named features, as normal scores of their ranks within the bar.
+
+        In the time-series view the features stay as measured: a bar has no ranks.
 
         What is to be learned is a place within the bar; the level that all symbols
         share says nothing about it. On simulated bars this lifts the rank IC of pooled
@@ -134,9 +178,12 @@ class Problem:
         """
         columns = [self.samples.feature_names.index(name) for name in names]
         ranks = self.ranks[:, columns]
-        samples = replace(
-            self.samples,
-            features=normal_scores(ranks),
-            feature_names=tuple(names),
-        )
-        return replace(self, samples=samples, ranks=ranks)
+        if self.view == "time_series":
+            samples = self.samples.with_features(tuple(names))
+            return replace(self, samples=samples, ranks=ranks)
+        if self.scaled is None:
+            scaled = normal_scores(ranks)
+        else:
+            scaled = self.scaled[:, columns]
+        samples = replace(self.samples, features=scaled, feature_names=tuple(names))
+        return replace(self, samples=samples, ranks=ranks, scaled=scaled)

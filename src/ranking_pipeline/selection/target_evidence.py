@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -10,11 +10,22 @@ import numpy as np
 import numpy.typing as npt
 
 from ranking_pipeline.errors import UserError
-from ranking_pipeline.evaluation.inference import MIN_BLOCKS, BlockTest, block_test
+from ranking_pipeline.evaluation.inference import (
+    MIN_BLOCKS,
+    BlockTest,
+    block_means,
+    block_test,
+)
 from ranking_pipeline.labels import degenerate_reason
 from ranking_pipeline.selection.config import TargetRankingConfig
 from ranking_pipeline.selection.leakage import screen_features, usable_features
-from ranking_pipeline.selection.out_of_fold import combine, families_for, out_of_fold
+from ranking_pipeline.selection.out_of_fold import (
+    CrossFit,
+    combine,
+    cross_fit,
+    families_for,
+    out_of_fold,
+)
 from ranking_pipeline.selection.problem import Fold, Problem
 from ranking_pipeline.selection.training_data import TrainingData
 
@@ -28,33 +39,51 @@ class Evaluation:
     Attributes
     ----------
     target, task : str
+    metric, view : str
+        As in :class:`Problem`.
     test : BlockTest or None
         Of the skill per bar (minus that of the reference where there is one); None when
         the target was not measured.
     reference_mean : float
         Mean skill of the volatility-only score on the same bars; NaN where none applies.
+    consistency : float
+        Share of the blocks whose mean is above 0; one half is what noise has.
     n_rows : int
         Labelled train rows.
     families : tuple of str
     family_rows : list of dict
         Rows of ``target_family_scores``.
+    importance_rows : list of dict
+        Rows of ``target_feature_importances``.
+    n_left_out : int
+        Features that the leakage screen kept out.
     reason : str
         Why the target is not rankable, or what was left out; empty where nothing was.
     """
 
     target: str
     task: str
+    metric: str = ""
+    view: str = ""
     test: BlockTest | None = None
     reference_mean: float = float("nan")
+    consistency: float = float("nan")
     n_rows: int = 0
     families: tuple[str, ...] = ()
     family_rows: list[dict[str, Any]] = field(default_factory=list)
+    importance_rows: list[dict[str, Any]] = field(default_factory=list)
+    n_left_out: int = 0
     reason: str = ""
 
     @property
     def rankable(self) -> bool:
         """Whether the test has enough blocks to be believed."""
         return self.test is not None and bool(np.isfinite(self.test.p))
+
+    @property
+    def cacheable(self) -> bool:
+        """Whether a later run may believe it: a failure may pass."""
+        return not self.reason.startswith("failed: ")
 
 
 def evaluate_target(
@@ -66,7 +95,13 @@ def evaluate_target(
     that a leaked column cannot lift a target.
     """
     problem = data.problem(target, config)
-    evaluation = Evaluation(target, problem.task, n_rows=len(problem.samples))
+    evaluation = Evaluation(
+        target,
+        problem.task,
+        metric=problem.metric,
+        view=problem.view,
+        n_rows=len(problem.samples),
+    )
     refusal = _refusal(problem)
     if refusal:
         return replace(evaluation, reason=refusal)
@@ -84,17 +119,29 @@ def evaluate_target(
         lacking = "feature passes the leakage screen" if families else "family fits it"
         return replace(evaluation, reason=f"no {lacking}")
     fitted = problem.for_models(usable)
-    skill, rows = _skill_per_bar(fitted, families, config, folds)
+    fit = cross_fit(fitted, families, config, folds)
+    skill = fitted.measure(combine(fit.scores, fitted))
     volatility = [name for name in data.volatility_features if name in usable]
     reference = _reference_skill(fitted, volatility, families, config, folds)
+    left_out = [name for name in problem.samples.feature_names if name not in usable]
+    text = f"left out by the leakage screen: {', '.join(left_out)}"
     return replace(
         evaluation,
         test=block_test(skill - reference, problem.block_bars),
         reference_mean=_reference_mean(skill, reference, problem),
+        consistency=consistency(skill - reference, problem.block_bars),
         families=families,
-        family_rows=rows,
-        reason=_left_out(problem, usable),
+        family_rows=_family_rows(fitted, fit, folds),
+        importance_rows=_importance_rows(fitted, fit),
+        n_left_out=len(left_out),
+        reason=text if left_out else "",
     )
+
+
+def consistency(series: Series, block_bars: int) -> float:
+    """Share of the blocks of a series whose mean is above 0; NaN without a block."""
+    means = block_means(series, block_bars)
+    return float((means > 0).mean()) if len(means) else float("nan")
 
 
 def _refusal(problem: Problem) -> str:
@@ -122,21 +169,34 @@ def too_few(n_blocks: int, block_bars: int) -> str:
     )
 
 
-def _skill_per_bar(
-    problem: Problem,
-    families: Sequence[str],
-    config: TargetRankingConfig,
-    folds: Sequence[Fold],
-) -> tuple[Series, list[dict[str, Any]]]:
-    """Skill per bar of the combined score, and the scores of each family and fold."""
-    scores = out_of_fold(problem, families, config, folds)
+def _family_rows(
+    problem: Problem, fit: CrossFit, folds: Sequence[Fold]
+) -> list[dict[str, Any]]:
+    """Skill of each family by itself in each fold."""
+    tested = [np.unique(problem.samples.bars[test]) for _, test in folds]
     rows = []
-    for family, score in scores.items():
+    for family, score in fit.scores.items():
         skill = problem.measure(score)
-        for fold, (_, test) in enumerate(folds):
-            bars = np.unique(problem.samples.bars[test])
-            rows.append(_family_row(problem, family, fold, skill[bars]))
-    return problem.measure(combine(scores, problem.samples)), rows
+        rows += [
+            _family_row(problem, family, fold, skill[bars])
+            for fold, bars in enumerate(tested)
+        ]
+    return rows
+
+
+def _importance_rows(problem: Problem, fit: CrossFit) -> list[dict[str, Any]]:
+    """Native importance of each feature in the models of the folds."""
+    names = problem.samples.feature_names
+    return [
+        {
+            "target": problem.target,
+            "family": family,
+            "feature": feature,
+            "importance": float(share),
+        }
+        for family, shares in fit.importances.items()
+        for feature, share in zip(names, shares, strict=True)
+    ]
 
 
 def _family_row(
@@ -172,7 +232,7 @@ def _reference_skill(
     if not volatility:
         return np.full(n_bars, np.nan)
     scores = out_of_fold(problem.for_models(volatility), families, config, folds)
-    return problem.measure(combine(scores, problem.samples))
+    return problem.measure(combine(scores, problem))
 
 
 def _reference_mean(skill: Series, reference: Series, problem: Problem) -> float:
@@ -180,10 +240,3 @@ def _reference_mean(skill: Series, reference: Series, problem: Problem) -> float
     if problem.kind == "forward_return" or not both.any():
         return float("nan")
     return float(reference[both].mean())
-
-
-def _left_out(problem: Problem, usable: Iterable[str]) -> str:
-    dropped = [
-        name for name in problem.samples.feature_names if name not in set(usable)
-    ]
-    return f"left out by the leakage screen: {', '.join(dropped)}" if dropped else ""

@@ -10,14 +10,16 @@ import numpy.typing as npt
 import pandas as pd
 
 from ranking_pipeline.errors import UserError
-from ranking_pipeline.models.assemble import assemble, feature_ranks, nanoseconds
+from ranking_pipeline.models.assemble import assemble, nanoseconds, normal_scores
 from ranking_pipeline.models.learning_target import learning_target
 from ranking_pipeline.models.samples import Samples
-from ranking_pipeline.panel import Panel
+from ranking_pipeline.panel import Panel, to_cross_sections
+from ranking_pipeline.row_ranks import row_ranks
 from ranking_pipeline.selection.config import EstimationConfig
-from ranking_pipeline.selection.problem import Problem
+from ranking_pipeline.selection.problem import Problem, View, view_of
 from ranking_pipeline.splits import Splits
 
+Ranks = npt.NDArray[np.float32]
 VOLATILITY_GROUP = "volatility"
 
 
@@ -69,6 +71,7 @@ class TrainingData:
         names = tuple(feature_manifest["name"])
         volatile = feature_manifest["group"] == VOLATILITY_GROUP
         _require_listed(features, names)
+        _require_columns(features, names)
         last = splits.verify(panel.timestamps).train.last_bar
         train = panel.cut(slice(last + 1))
         return cls(
@@ -88,6 +91,11 @@ class TrainingData:
         return tuple(self.targets.loc[listed, "target"])
 
     @property
+    def n_symbols(self) -> int:
+        """Number of symbols of the panel."""
+        return self.panel.n_symbols
+
+    @property
     def label_columns(self) -> frozenset[str]:
         """Columns of the label table that hold the future."""
         return frozenset(self.labels.columns) - {"timestamp", "symbol"}
@@ -103,17 +111,21 @@ class TrainingData:
         return rows.iloc[0]
 
     def problem(self, target: str, config: EstimationConfig) -> Problem:
-        """Labelled rows of a target whose labels end inside the train span."""
+        """Labelled rows of a target whose labels end inside the train span.
+
+        A universe smaller than ``config.min_symbols`` is looked at over time. Models
+        then learn the label as it is, for a bar has no cross-section to place it in.
+        """
         row = self.describe(target)
+        view = view_of(self.n_symbols, config.min_symbols)
         samples = self._rows(target)
         first_bar = self.panel.n_bars - config.max_samples_per_symbol
         recent = samples.bars >= first_bar
         kept = recent & np.isfinite(samples.target)
         samples = samples.take(kept)
         window = int(row["entry_lag_bars"] + row["horizon_bars"])
-        learned = learning_target(
-            samples.target, samples.bars, samples.task, config.learning_target
-        )
+        kind = config.learning_target if view == "cross_section" else "raw"
+        learned = learning_target(samples.target, samples.bars, samples.task, kind)
         return Problem(
             target=target,
             task=samples.task,
@@ -122,32 +134,73 @@ class TrainingData:
             entry_lag_bars=int(row["entry_lag_bars"]),
             samples=replace(samples, target=learned, label_end=samples.bars + window),
             outcome=samples.target.astype(np.float64),
-            ranks=self.feature_ranks[kept],
+            ranks=self._ranks(view)[kept],
             n_cells=int(recent.sum()),
             embargo_bars=self.splits.embargo_bars,
             min_symbols=config.min_symbols,
             min_per_class=config.min_per_class,
+            view=view,
+            scaled=self.normal_scores[kept] if view == "cross_section" else None,
         )
 
+    def _ranks(self, view: View) -> Ranks:
+        cross_section = view == "cross_section"
+        return self.feature_ranks if cross_section else self.feature_ranks_over_time
+
     @cached_property
-    def feature_ranks(self) -> npt.NDArray[np.float32]:
+    def feature_ranks(self) -> Ranks:
         """Percentile ranks of the features within each bar, shape (n, F).
 
         Rows are all tradable cells with features, sorted by (bar, symbol); NaN where
         the feature is.
         """
-        samples = self._rows(str(self.targets["target"].iloc[0]))
-        return feature_ranks(samples.features, samples.bars)
+        cells = self._cells
+        return _percentile_ranks(cells.features, cells.bars, cells.symbols, cells.shape)
+
+    @cached_property
+    def feature_ranks_over_time(self) -> Ranks:
+        """Percentile ranks of the features among the bars of each symbol, shape (n, F).
+
+        Rows as in :attr:`feature_ranks`. The ranks look ahead: they serve to screen
+        features, never to fit a model.
+        """
+        cells = self._cells
+        turned = cells.shape[::-1]
+        return _percentile_ranks(cells.features, cells.symbols, cells.bars, turned)
+
+    @cached_property
+    def normal_scores(self) -> npt.NDArray[np.float32]:
+        """Normal scores of :attr:`feature_ranks`, which models are fitted to."""
+        ranks = self.feature_ranks
+        scores = np.empty_like(ranks)
+        for column in range(ranks.shape[1]):
+            scores[:, column] = normal_scores(ranks[:, column])
+        return scores
+
+    @cached_property
+    def _cells(self) -> Samples:
+        """Every tradable cell with features, sorted by (bar, symbol), without labels.
+
+        Gathered once: all targets have the same cells.
+        """
+        return self._assembled(str(self.targets["target"].iloc[0]), self.features)
 
     def _rows(self, target: str) -> Samples:
         """Every tradable cell with features; the target is the label as it is."""
+        labelled = self._assembled(target, self.features[["timestamp", "symbol"]])
+        cells = self._cells
+        return replace(
+            labelled, features=cells.features, feature_names=cells.feature_names
+        )
+
+    def _assembled(self, target: str, features: pd.DataFrame) -> Samples:
         return assemble(
             self.panel,
-            self.features,
+            features,
             self._known_labels(target),
             target,
             str(self.describe(target)["task"]),
-            self.feature_names,
+            tuple(name for name in self.feature_names if name in features.columns),
             kind="raw",
         )
 
@@ -177,6 +230,31 @@ def _require_listed(features: pd.DataFrame, names: tuple[str, ...]) -> None:
             "feature_manifest does not list. What is not declared a feature may hold "
             "the future: list it with its lookback, or remove it."
         )
+
+
+def _require_columns(features: pd.DataFrame, names: tuple[str, ...]) -> None:
+    missing = sorted(set(names) - set(features.columns))
+    if missing:
+        raise UserError(
+            f"features has no column {', '.join(map(str, missing))}, which "
+            "feature_manifest lists; run data_preparation again."
+        )
+
+
+def _percentile_ranks(
+    features: npt.NDArray[np.float32],
+    rows: npt.NDArray[np.intp],
+    columns: npt.NDArray[np.intp],
+    shape: tuple[int, int],
+) -> Ranks:
+    """Average rank / (number known + 1) of each feature within each row of a grid."""
+    ranks = np.empty(features.shape, dtype=np.float32)
+    for feature in range(features.shape[1]):
+        grid = to_cross_sections(features[:, feature], rows, columns, shape)
+        found = row_ranks(grid)
+        found /= np.isfinite(found).sum(axis=1, keepdims=True) + 1
+        ranks[:, feature] = found[rows, columns]
+    return ranks
 
 
 def _until(frame: pd.DataFrame, panel: Panel) -> pd.DataFrame:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from ranking_pipeline.cache.config import CacheConfig
 from ranking_pipeline.datasets import ArtefactDataset
 from ranking_pipeline.jobs.config import JobsConfig
 from ranking_pipeline.models.store import MANIFEST, PREDICTIONS
@@ -98,15 +99,30 @@ class ProjectRecipe:
         }
         catalog = DataCatalog.from_config(entries)
         for name, value in self.parameters.items():
-            own = _with_own_folders(value, folder) if name == "params:jobs" else value
+            own = _AFRESH.get(name, _as_it_is)(value, folder)
             catalog[name] = MemoryDataset(own, copy_mode="assign")
         return catalog
 
 
 def _with_own_folders(jobs: JobsConfig, folder: Path) -> JobsConfig:
     """Nothing that was computed before may be found again."""
-    names = ("store", "checkpoints")
+    names = ("store", "checkpoints", "ledger")
     return jobs.model_copy(update={name: str(folder / name) for name in names})
+
+
+def _without_memory(cache: CacheConfig, folder: Path) -> CacheConfig:
+    """What earlier runs decided proves nothing."""
+    return cache.model_copy(update={"enabled": False})
+
+
+def _as_it_is(value: Any, folder: Path) -> Any:
+    return value
+
+
+_AFRESH: dict[str, Callable[[Any, Path], Any]] = {
+    "params:jobs": _with_own_folders,
+    "params:cache": _without_memory,
+}
 
 
 def _moved(entry: Any, root: str, folder: str) -> Any:
@@ -163,10 +179,11 @@ def model_digests(catalog: DataCatalog) -> dict[str, str]:
     store = Path(catalog.load("params:jobs").store)
     models = catalog.load("models")
     trained = models[models["path"].astype(str) != ""]
-    for model_id, path in zip(trained["model_id"], trained["path"], strict=True):
-        for file in sorted((store / str(path)).iterdir()):
+    for row in trained[["model_id", "window", "path"]].itertuples():
+        for file in sorted((store / str(row.path)).iterdir()):
             if file.name not in (PREDICTIONS, MANIFEST):
-                digests[f"{model_id} {file.name}"] = sha256_file(file)
+                name = f"{row.model_id} {row.window} {file.name}"
+                digests[name] = sha256_file(file)
     return digests
 
 

@@ -57,14 +57,15 @@ def export_signal(
     leaderboard: pd.DataFrame,
     panel: PanelHandle,
     data_summary: Document,
-    *tables: TableHandle,
+    *tables: Any,
 ) -> pd.DataFrame:
-    """Scores of the chosen row as a signal of qlib."""
+    """Scores of the chosen row as a signal of qlib; ``tables`` as of :func:`evaluate`."""
     from ranking_pipeline.evaluation.qlib_signal import chosen_signal
 
     return chosen_signal(
         leaderboard,
-        [table.read() for table in tables],
+        list(tables[::2]),
+        [table.read() for table in tables[1::2]],
         panel.read(),
         interval=data_summary["interval"],
         timezone=data_summary["timezone"],
@@ -83,13 +84,17 @@ def write_report(
     summary: Document,
     config: EvaluationConfig,
     evaluation: Document,
-    *sections: Document,
+    *others: Any,
 ) -> str:
+    """The page; ``others`` are the sections of stages, and the costs of their jobs."""
+    from ranking_pipeline.evaluation.costs_section import costs_section
     from ranking_pipeline.evaluation.report import render_report
     from ranking_pipeline.evaluation.report_header import report_header
     from ranking_pipeline.evaluation.section import Section
 
+    sections = [evaluation, *(other for other in others if isinstance(other, dict))]
+    costs = [cost for other in others if isinstance(other, list) for cost in other]
     return render_report(
         report_header(data_summary, summary, config),
-        [Section.from_dict(section) for section in (evaluation, *sections)],
+        [*map(Section.from_dict, sections), *([costs_section(costs)] if costs else [])],
     )

@@ -18,6 +18,12 @@ SECTIONS = {
     "cs_ranking": "cs_ranking_section",
     "audit": "lookahead_section",
 }
+COSTS = {
+    "target_ranking": ("target_ranking_costs",),
+    "feature_selection": ("feature_selection_costs",),
+    "routing": ("routing_costs",),
+    "model_training": ("cpu_training_costs", "gpu_training_costs"),
+}
 PREDICTIONS = {
     "model_training": ("models", "predictions"),
     "cs_ranking": ("cs_models", "cs_predictions"),
@@ -35,6 +41,7 @@ def create_pipeline(stages: Sequence[str] = tuple(SECTIONS)) -> Pipeline:
     """
     tables = [name for stage in stages for name in PREDICTIONS.get(stage, ())]
     sections = [SECTIONS[stage] for stage in SECTIONS if stage in stages]
+    costs = [name for stage in COSTS if stage in stages for name in COSTS[stage]]
     return Pipeline(
         [
             node(
@@ -69,7 +76,7 @@ def create_pipeline(stages: Sequence[str] = tuple(SECTIONS)) -> Pipeline:
                     "leaderboard",
                     "panel",
                     "data_summary",
-                    *tables[1::2],
+                    *tables,
                 ],
                 outputs="qlib_signal",
                 name="export_signal",
@@ -88,6 +95,7 @@ def create_pipeline(stages: Sequence[str] = tuple(SECTIONS)) -> Pipeline:
                     "params:evaluation",
                     "evaluation_section",
                     *sections,
+                    *costs,
                 ],
                 outputs="report",
                 name="write_report",

@@ -14,11 +14,12 @@ if TYPE_CHECKING:
     from ranking_pipeline.models.training import TrainingJob
 
 Outcomes = list[dict[str, Any]]
+Costs = list[dict[str, Any]]
 
 
 def train_cpu_jobs(
     config: ModelTrainingConfig, jobs: JobsConfig, *planned: Any
-) -> Outcomes:
+) -> tuple[Outcomes, Costs]:
     """Train the jobs of the CPU; ``planned`` are the plan and the tables it is for."""
     return _train("CPU", _expand(config, jobs, *planned), jobs)
 
@@ -28,7 +29,7 @@ def train_gpu_jobs(
     jobs: JobsConfig,
     cpu_outcomes: Outcomes,
     *planned: Any,
-) -> Outcomes:
+) -> tuple[Outcomes, Costs]:
     """Train the rest after the CPU jobs: their outcomes are here for the order's sake."""
     del cpu_outcomes
     return _train("GPU", _expand(config, jobs, *planned), jobs)
@@ -70,9 +71,10 @@ def _expand(
     splits: dict[str, Any],
 ) -> list[TrainingJob]:
     from ranking_pipeline.models.plan import expand_plan
+    from ranking_pipeline.routing.plan_schema import read_training_plan
 
     return expand_plan(
-        plan,
+        read_training_plan(plan).model_dump(mode="json"),
         config,
         target_manifest=target_manifest,
         splits=splits,
@@ -84,7 +86,11 @@ def _expand(
     )
 
 
-def _train(stage: str, planned: list[TrainingJob], jobs: JobsConfig) -> Outcomes:
+def _train(
+    stage: str, planned: list[TrainingJob], jobs: JobsConfig
+) -> tuple[Outcomes, Costs]:
     from ranking_pipeline.models.training import train
 
-    return train([job for job in planned if job.stage == stage.lower()], stage, jobs)
+    staged = [job for job in planned if job.stage == stage.lower()]
+    made = train(staged, stage, jobs)
+    return made.outcomes, [made.costs.to_dict()]

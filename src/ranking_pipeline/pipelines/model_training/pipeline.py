@@ -22,13 +22,13 @@ def create_pipeline() -> Pipeline:
             node(
                 nodes.train_cpu_jobs,
                 inputs=[*SETTINGS, *PLANNED],
-                outputs="cpu_outcomes",
+                outputs=["cpu_outcomes", "cpu_training_costs"],
                 name="train_cpu_jobs",
             ),
             node(
                 nodes.train_gpu_jobs,
                 inputs=[*SETTINGS, "cpu_outcomes", *PLANNED],
-                outputs="gpu_outcomes",
+                outputs=["gpu_outcomes", "gpu_training_costs"],
                 name="train_gpu_jobs",
             ),
             node(

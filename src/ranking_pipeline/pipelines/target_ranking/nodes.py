@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from ranking_pipeline.cache.config import CacheConfig
 from ranking_pipeline.jobs.config import JobsConfig
 from ranking_pipeline.selection.config import TargetRankingConfig
 from ranking_pipeline.storage import PanelHandle, TableHandle
@@ -20,19 +21,31 @@ def rank_targets(
     splits: dict[str, Any],
     config: TargetRankingConfig,
     jobs: JobsConfig,
-) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, Any]]:
-    """Rankings, scores per family, and the selection."""
-    from ranking_pipeline.selection.fan_out import StoredData, over_workers
+    cache: CacheConfig,
+) -> tuple[Any, ...]:
+    """Rankings, scores and importances per family, the selection, and the costs."""
+    from ranking_pipeline.selection.fan_out import LazyData, StoredData, over_workers
     from ranking_pipeline.selection.predictability import rank_targets as rank
 
     stored = StoredData(
         panel, features, feature_manifest, labels, target_manifest, splits
     )
-    data = stored.load()
-    if config.auto:
-        data.panel.require_cross_section()
-    ranking = rank(data, config, over_workers(stored, jobs, "targets ranked"))
-    return ranking.rankings, ranking.family_scores, ranking.selected
+    each = over_workers(stored, jobs, "targets ranked", cache)
+    made = rank(LazyData(stored), config, each)
+    return (
+        made.rankings,
+        made.family_scores,
+        made.feature_importances,
+        made.selected,
+        [each.costs.to_dict()],
+    )
+
+
+def export_rankings(rankings: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """The rankings for other programs: as CSV and as a document."""
+    from ranking_pipeline.selection.rankings_document import rankings_document
+
+    return rankings, rankings_document(rankings)
 
 
 def summarise_target_ranking(

@@ -20,9 +20,25 @@ def create_pipeline() -> Pipeline:
                     "splits",
                     "params:target_ranking",
                     "params:jobs",
+                    "params:cache",
                 ],
-                outputs=["target_rankings", "target_family_scores", "selected_targets"],
+                outputs=[
+                    "target_rankings",
+                    "target_family_scores",
+                    "target_feature_importances",
+                    "selected_targets",
+                    "target_ranking_costs",
+                ],
                 name="rank_targets",
+            ),
+            node(
+                nodes.export_rankings,
+                inputs="target_rankings",
+                outputs=[
+                    "target_predictability_rankings",
+                    "target_predictability_rankings_yaml",
+                ],
+                name="export_rankings",
             ),
             node(
                 nodes.summarise_target_ranking,

@@ -1,0 +1,1 @@
+"""What was computed once is found again by the content that it was made from."""

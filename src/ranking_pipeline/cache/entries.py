@@ -1,0 +1,234 @@
+"""Entry store: folders of files, addressed by the hash of what they were made from."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+from ranking_pipeline.errors import UserError
+from ranking_pipeline.storage import sha256_file, sync, write_json
+
+MANIFEST = "manifest.json"
+_SCRATCH_PREFIX = ".scratch-"
+_KEY_LENGTH = 64
+_SWAPS = 20
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One finished entry of a store.
+
+    Attributes
+    ----------
+    key
+        Hash of everything that the entry was made from.
+    folder
+        Where its files are.
+    files
+        Hex SHA-256 by file name.
+    facts
+        What its maker recorded.
+    """
+
+    key: str
+    folder: Path
+    files: Mapping[str, str]
+    facts: Mapping[str, Any]
+
+
+class EntryStore:
+    """Folders ``<key[:2]>/<key>/`` under a root, each vouched for by its manifest.
+
+    An entry is made in a scratch folder, its manifest last, and gets its name in one
+    step: a reader sees all of it or nothing, wherever a writer is killed. Every file's
+    hash is checked before a parser sees a byte of it, because native parsers crash the
+    process on damaged bytes and text.
+    """
+
+    title: ClassVar[str] = "cache"
+    content: ClassVar[str] = "entry"
+    remedy: ClassVar[str] = "It is to be made again"
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def folder(self, key: str) -> Path:
+        """Where an entry lives, finished or not."""
+        if len(key) != _KEY_LENGTH or set(key) - set("0123456789abcdef"):
+            raise UserError(f"{key!r} is no key of the {self.title} (64 hex digits).")
+        return self.root / key[:2] / key
+
+    def find(self, key: str) -> Entry | None:
+        """Find a finished and undamaged entry; None: it is to be made (again)."""
+        try:
+            return self.verified(key)
+        except UserError:
+            return None
+
+    def listed(self, key: str) -> Entry:
+        """Read the manifest of an entry, its files unseen.
+
+        Raises
+        ------
+        UserError
+            When the entry is missing or unfinished.
+        """
+        folder = self.folder(key)
+        try:
+            manifest = json.loads((folder / MANIFEST).read_text("utf-8"))
+            return Entry(key, folder, dict(manifest["files"]), dict(manifest["facts"]))
+        except (OSError, ValueError, KeyError, TypeError):
+            raise UserError(
+                f"{self.title} {self.root} has no finished {self.content} {key}. "
+                f"{self.remedy}."
+            ) from None
+
+    def entries(self) -> Iterator[Entry]:
+        """List the finished entries, their files unseen."""
+        for folder in sorted(self.root.glob("[0-9a-f][0-9a-f]/*")):
+            with suppress(UserError):
+                yield self.listed(folder.name)
+
+    def verified(self, key: str) -> Entry:
+        """Get a finished entry after checking every file against the manifest.
+
+        Raises
+        ------
+        UserError
+            When the entry is missing, unfinished or altered.
+        """
+        entry = self.listed(key)
+        for name, sha256 in entry.files.items():
+            path = entry.folder / name
+            if Path(name).name != name:
+                raise UserError(f"{path} is no file of an entry. {self.remedy}.")
+            try:
+                found = sha256_file(path)
+            except OSError as problem:
+                reason = problem.strerror
+                raise UserError(
+                    f"{path} is missing or unreadable ({reason}). {self.remedy}."
+                ) from None
+            if found != sha256:
+                raise UserError(
+                    f"{path} is damaged or was altered: its SHA-256 differs from the "
+                    f"manifest. It is not opened. {self.remedy}."
+                )
+        return entry
+
+    def write(
+        self, key: str, fill: Callable[[Path], None], facts: Mapping[str, Any]
+    ) -> Entry:
+        """Make an entry: ``fill`` writes its files into a scratch folder.
+
+        An entry of the same key is replaced. Two writers of one key write the same
+        content, so it does not matter whose stays.
+        """
+        folder = self.folder(key)
+        with self._scratch() as scratch:
+            fill(scratch)
+            made = sorted(scratch.iterdir())
+            files = {path.name: sha256_file(path) for path in made}
+            for path in made:
+                sync(path)
+            write_json(scratch / MANIFEST, {"files": files, "facts": dict(facts)})
+            self._install(scratch, folder)
+        return Entry(key, folder, files, dict(facts))
+
+    def sweep(self, older_than_seconds: float | None = None) -> int:
+        """Remove the scratch folders of dead writers, and entries above an age.
+
+        A living writer holds a lock on its scratch folder, which the kernel frees when
+        it dies: what is locked stays. An entry's age is that of its manifest.
+
+        Returns
+        -------
+        int
+            Number of folders removed.
+        """
+        return sum(map(self._remove, list(self._stale(older_than_seconds))))
+
+    def _stale(self, age: float | None) -> Iterator[Path]:
+        yield from (p for p in self.root.glob(f"{_SCRATCH_PREFIX}*") if not _held(p))
+        if age is None:
+            return
+        limit = time.time() - age
+        for manifest in self.root.glob(f"[0-9a-f][0-9a-f]/*/{MANIFEST}"):
+            with suppress(FileNotFoundError):
+                if manifest.stat().st_mtime < limit:
+                    yield manifest.parent
+
+    def _remove(self, folder: Path) -> bool:
+        """Take a folder out of sight in one step, then delete it."""
+        hidden = self.root / f"{_SCRATCH_PREFIX}{uuid.uuid4().hex}"
+        try:
+            os.rename(folder, hidden)
+        except OSError:
+            return False
+        if hidden.is_dir():
+            shutil.rmtree(hidden, ignore_errors=True)
+        else:
+            hidden.unlink(missing_ok=True)
+        return True
+
+    @contextmanager
+    def _scratch(self) -> Iterator[Path]:
+        """Yield an empty folder that a sweep leaves alone while this process lives."""
+        self.root.mkdir(parents=True, exist_ok=True)
+        scratch = self.root / f"{_SCRATCH_PREFIX}{uuid.uuid4().hex}"
+        scratch.mkdir()
+        try:
+            with _lock(scratch):
+                yield scratch
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+
+    def _install(self, scratch: Path, folder: Path) -> None:
+        """Give a complete folder its name, in the place of what has it now."""
+        sync(scratch)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        for _ in range(_SWAPS):
+            try:
+                os.rename(scratch, folder)
+            except OSError as error:
+                if error.errno not in {errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR}:
+                    raise
+                self._remove(folder)
+            else:
+                sync(folder.parent)
+                return
+        raise UserError(
+            f"{folder} is written again and again by other processes. Give this run a "
+            f"{self.title} of its own."
+        )
+
+
+@contextmanager
+def _lock(folder: Path) -> Iterator[None]:
+    """Hold the kernel's lock on a folder; it ends with the process at the latest."""
+    import fcntl
+
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _held(folder: Path) -> bool:
+    """Tell whether a living process holds a folder's lock."""
+    try:
+        with _lock(folder):
+            return False
+    except (BlockingIOError, FileNotFoundError):
+        return True

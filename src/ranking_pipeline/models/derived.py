@@ -1,0 +1,42 @@
+"""Derived models: rows of the tables for scores that are made of other models' scores."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ranking_pipeline.models.collect import MODEL_COLUMNS, join_predictions
+
+
+def as_tables(
+    rows: list[dict[str, Any]], tables: list[pd.DataFrame], like: pd.DataFrame
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Put new rows of models and of predictions into tables of the known types."""
+    made = pd.DataFrame(rows, columns=list(MODEL_COLUMNS))
+    return made.astype(like.dtypes.to_dict()), join_predictions(tables)
+
+
+def spanning(parts: pd.DataFrame) -> dict[str, Any]:
+    """Row of a model that is made of others: their span and rows, no file of its own."""
+    return {
+        "symbol": "",
+        "network": "",
+        "loss": "",
+        "window": 0,
+        "train_first": parts["train_first"].min(),
+        "train_last": parts["train_last"].max(),
+        "predict_first": parts["predict_first"].min(),
+        "predict_last": parts["predict_last"].max(),
+        "n_rows": int(parts["n_rows"].sum()),
+        "calibration_slope": np.nan,
+        "calibration_error": np.nan,
+        "path": "",
+        "sha256": "",
+    }
+
+
+def seed_suffix(model_id: Any) -> str:
+    """The part of a model's id that names its seed, or "" where there is one seed."""
+    return "".join(str(model_id).partition(":seed")[1:])

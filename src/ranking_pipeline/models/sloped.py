@@ -1,0 +1,79 @@
+"""Sloped scores: a pooled model's score times what it is worth on each symbol."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ranking_pipeline.models.derived import as_tables, seed_suffix, spanning
+from ranking_pipeline.models.training import PROBABILITIES
+
+ROUTE = "partial_pooling"
+# They say of each symbol how far it follows: another slope would count that twice.
+_OWN_SLOPES = frozenset({"low_rank"})
+_KEY = ["timestamp", "symbol"]
+
+
+def sloped(
+    routing_plan: Mapping[str, Any], models: pd.DataFrame, predictions: pd.DataFrame
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Partially pooled scores of the pooled models of a target with slopes.
+
+    A cell's score is the slope of its symbol, measured out of fold inside the train
+    block, times the normal score of the pooled score's rank within the bar; a symbol
+    without a slope has the mean one.
+
+    Parameters
+    ----------
+    routing_plan : mapping
+        ``targets`` → target → ``partial_pooling``: null, or ``mean`` and ``slopes``.
+    models, predictions : DataFrame
+        As :func:`ranking_pipeline.models.collect.collect` returns them.
+
+    Returns
+    -------
+    tuple of DataFrame
+        Rows to be added to ``models`` and to ``predictions``.
+    """
+    new_models, new_tables = [], []
+    for target, group in models.groupby("target", sort=True):
+        entry = routing_plan["targets"].get(target, {}).get(ROUTE)
+        pooled = group[group["route"] == "cross_sectional"]
+        pooled = pooled[~pooled["family"].isin(_OWN_SLOPES)]
+        if entry is None:
+            continue
+        for model_id, rows in pooled.groupby("model_id", sort=False):
+            row = _model(rows)
+            ids = {"target": str(target), "model_id": row["model_id"]}
+            own = predictions[predictions["model_id"] == model_id]
+            new_models.append(row)
+            new_tables.append(_scores(own, entry).assign(**ids))
+    return as_tables(new_models, new_tables, models)
+
+
+def _scores(pooled: pd.DataFrame, entry: Mapping[str, Any]) -> pd.DataFrame:
+    from ranking_pipeline.routing.partial_pooling import apply_slopes, slopes_of
+
+    table = pooled[_KEY].astype({"symbol": "str"})
+    bars, _ = pd.factorize(pooled["timestamp"])
+    slopes = slopes_of(entry, table["symbol"].tolist())
+    score = apply_slopes(pooled["score"].to_numpy(), bars, slopes)
+    table = table.assign(score=score.astype(np.float32))
+    return table.assign(**dict.fromkeys(PROBABILITIES, np.float32(np.nan)))
+
+
+def _model(rows: pd.DataFrame) -> dict[str, Any]:
+    first = rows.iloc[0]
+    suffix = seed_suffix(first["model_id"])
+    return spanning(rows) | {
+        "model_id": f"{first['family']}:{first['target']}:{ROUTE}{suffix}",
+        "target": first["target"],
+        "family": first["family"],
+        "route": ROUTE,
+        "network": first["network"],
+        "loss": first["loss"],
+        "seed": first["seed"],
+    }
