@@ -4,87 +4,121 @@ Two kinds of market, each drawn anew for every seed: the embedded one, where 8 o
 answer to the signal the other way, and gen_panel's, where a third of 500 names carries no
 signal, a third the common one and a third its opposite. Every plan is scored on the same
 rows of the test block; a blocked cell takes the median of its bar.
+
+To save time two of the families stand for the pooled ones, LightGBM and low_rank, and one
+for the own models, ridge.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
-from benchmarks.harness import Row, row
+from benchmarks.harness import Row
+from benchmarks.routing_goals import embedded_rows, generated_rows
 from benchmarks.routing_market import (
     GEN_PANEL,
+    TARGET,
     RoutingMarket,
     embedded_market,
     generated_market,
 )
+from benchmarks.routing_models import Block, MarketModels, pooled_trained
 from ranking_pipeline.evaluation.inference import block_length, block_test
 
-Series = npt.NDArray[np.float64]
-FIRST_SEED = 301
-GENERATED_SHARE = 10  # a generated market costs ten times an embedded one
+FIRST_EMBEDDED, FIRST_GENERATED = 701, 801
+EMBEDDED_SEEDS, GENERATED_SEEDS = 30, 3
 STRENGTHS = (0.25, 0.06)
 PROVEN_ROUTES = frozenset({"SYMBOL_SPECIFIC", "BOTH"})
-PLANS = ("pooled", "all per symbol", "routed", "partial pooling")
+POOLED, ALONE, ROUTED = "pooled LightGBM", "all per symbol", "routed"
+LOW_RANK, SLOPED = "pooled low_rank", "partial pooling"
+ROUTED_LOW_RANK, CHOSEN = "routed, low_rank", "chosen on validation"
 
 
 def run(rounds: int | None) -> list[Row]:
-    """Draw ``rounds`` embedded markets (30 by default), and a tenth as many others.
+    """Draw ``rounds`` embedded markets (30 by default), and three of each other kind.
 
     The seeds are fixed and nothing was tuned on them.
     """
-    rounds = rounds or 30
-    markets = _table(embedded_market(FIRST_SEED + k) for k in range(rounds))
-    made = list(_embedded_rows(markets))
+    seeds = range(FIRST_EMBEDDED, FIRST_EMBEDDED + (rounds or EMBEDDED_SEEDS))
+    made = embedded_rows(_table(map(embedded_market, seeds)))
     if not GEN_PANEL.exists():
         print(f"{GEN_PANEL} does not exist: its markets are left out")
         return made
-    seeds = range(FIRST_SEED, FIRST_SEED + max(1, rounds // GENERATED_SHARE))
+    others = range(FIRST_GENERATED, FIRST_GENERATED + GENERATED_SEEDS)
     for strength in STRENGTHS:
-        found = _table(generated_market(seed, strength) for seed in seeds)
-        made += _generated_rows(found, strength)
+        found = _table(generated_market(seed, strength) for seed in others)
+        made += generated_rows(found, strength)
     return made
+
+
+def one_market(market: RoutingMarket) -> dict[str, Any]:
+    """Rank IC of every plan, their paired differences, and how right the routes are.
+
+    Returns
+    -------
+    dict
+        ``seed``; the mean test rank IC by plan; ``A - B`` and ``se A - B``, the mean
+        paired difference of two plans and its standard error; ``choice``, the plan with
+        the best rank IC on validation among those that are trained; and the accuracy of
+        the symbol routes.
+    """
+    plans = market.routes(max_symbols_for_symbol_routes=market.panel.n_symbols).plans
+    models = MarketModels(market)
+    rows = _rows(models, plans)
+    choice = _choice(models, rows, plans["auto"])
+    rows[CHOSEN] = rows.get(choice, pd.Series(dtype=np.float64))
+    ics = {name: models.rank_ic(score, "test") for name, score in rows.items()}
+    result: dict[str, Any] = {"seed": market.seed, "choice": choice}
+    result |= {name: float(ic.mean()) for name, ic in ics.items()}
+    length = block_length(market.lag, 1)
+    for plan in (ROUTED, ROUTED_LOW_RANK, CHOSEN):
+        for rival in (POOLED, ALONE):
+            test = block_test(ics[plan] - ics[rival], length)
+            result[f"{plan} - {rival}"] = test.mean
+            result[f"se {plan} - {rival}"] = test.standard_error
+    routes = plans["auto"]["targets"][TARGET]["symbols"]
+    chosen = {name for name, entry in routes.items() if entry["route"] in PROVEN_ROUTES}
+    return result | {"own names": len(chosen), **_accuracy(market, chosen)}
+
+
+def _rows(models: MarketModels, plans: Mapping[str, Any]) -> dict[str, pd.Series]:
+    auto = plans["auto"]
+    return {
+        POOLED: models.pooled("lightgbm").score,
+        LOW_RANK: models.pooled("low_rank").score,
+        ALONE: models.routed(plans["symbol_specific"], "lightgbm"),
+        ROUTED: models.routed(auto, "lightgbm"),
+        ROUTED_LOW_RANK: models.routed(auto, "low_rank"),
+        SLOPED: models.partially_pooled(auto, "lightgbm"),
+    }
+
+
+def _choice(
+    models: MarketModels, rows: Mapping[str, pd.Series], plan: Mapping[str, Any]
+) -> str:
+    """Best on validation of the rows that the plan trains; empty where it has none."""
+    if plan["status"] != "routed":
+        return ""
+    trained = [name for name in rows if name != ALONE]
+    if not pooled_trained(plan):
+        trained = [ROUTED]
+    block: Block = "validation"
+    earned = {name: models.rank_ic(rows[name], block).mean() for name in trained}
+    best: Callable[[str], float] = earned.__getitem__
+    return max(earned, key=best)
 
 
 def _table(markets: Iterator[RoutingMarket]) -> pd.DataFrame:
     rows = []
     for market in markets:
-        rows.append(_one_market(market))
-        print(pd.DataFrame(rows[-1:]).to_string(index=False, float_format="%.4f"))
+        rows.append(one_market(market))
+        table = pd.DataFrame(rows[-1:])
+        print(table.to_string(index=False, float_format="%.4f"), flush=True)
     return pd.DataFrame(rows)
-
-
-def _one_market(market: RoutingMarket) -> dict[str, Any]:
-    """Rank IC of every plan, their paired t, and how right the symbol routes are."""
-    found = market.routes(max_symbols_for_symbol_routes=market.panel.n_symbols)
-    auto = found.plans["auto"]
-    scores = {
-        "pooled": market.routed(found.plans["cross_sectional"]),
-        "all per symbol": market.routed(found.plans["symbol_specific"]),
-        "routed": market.routed(auto),
-        "partial pooling": market.partially_pooled(auto),
-    }
-    ics = _common({name: market.rank_ic(scores[name]) for name in PLANS})
-    routes = auto["targets"]["fwd_ret_1d"]["symbols"]
-    chosen = {name for name, entry in routes.items() if entry["route"] in PROVEN_ROUTES}
-    length = block_length(market.lag, 1)
-    against = {
-        f"t over {rival}": block_test(ics["routed"] - ics[rival], length).t
-        for rival in ("pooled", "all per symbol")
-    }
-    means = {name: float(ic.mean()) for name, ic in ics.items()}
-    means["own names"] = len(chosen)
-    return {"seed": market.seed, **means, **against, **_accuracy(market, chosen)}
-
-
-def _common(ics: dict[str, Series]) -> dict[str, Series]:
-    """The same bars for all; no opinion on a whole bar earns a rank IC of 0 there."""
-    measured = np.isfinite(ics["pooled"])
-    return {name: np.nan_to_num(ic[measured]) for name, ic in ics.items()}
 
 
 def _accuracy(market: RoutingMarket, chosen: set[str]) -> dict[str, float]:
@@ -105,38 +139,3 @@ def _accuracy(market: RoutingMarket, chosen: set[str]) -> dict[str, float]:
         "share of routes false": false / max(len(chosen), 1),
         "balanced accuracy": (recall + float((~own[~due]).mean())) / 2,
     }
-
-
-def _embedded_rows(markets: pd.DataFrame) -> Iterator[Row]:
-    wins = (markets["routed"] > markets["pooled"]) & (
-        markets["routed"] > markets["all per symbol"]
-    )
-    yield from _scores(markets, "8 of 96 reversed")
-    for case, unit, values in (
-        ("routed beats both uniform plans", "count", wins.astype(float)),
-        ("recall of the reversed names", "share", markets["recall"]),
-        ("false symbol routes", "count", markets["false routes"].astype(float)),
-    ):
-        made = row(f"8 of 96 reversed: {case}", unit, values.tolist())
-        yield made | {"mean": float(values.mean()), "total": float(values.sum())}
-
-
-def _generated_rows(markets: pd.DataFrame, strength: float) -> Iterator[Row]:
-    name = f"thirds of 500, strength {strength:g}"
-    yield from _scores(markets, name)
-    for case, unit in (
-        ("balanced accuracy", "share"),
-        ("share of routes false", "share"),
-        ("false share of the others", "share"),
-        ("t over pooled", "standard errors"),
-        ("t over all per symbol", "standard errors"),
-    ):
-        values = markets[case]
-        made = row(f"{name}: {case}", unit, values.tolist())
-        yield made | {"mean": float(values.mean())}
-
-
-def _scores(markets: pd.DataFrame, name: str) -> Iterator[Row]:
-    for plan in PLANS:
-        made = row(f"{name}: {plan}", "rank IC", markets[plan].tolist())
-        yield made | {"mean": float(markets[plan].mean())}

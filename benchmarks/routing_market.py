@@ -1,4 +1,4 @@
-"""Markets of the routing benchmark in memory, and what a routing plan earns on one."""
+"""Markets of the routing benchmark, in memory, and their routing plans."""
 
 from __future__ import annotations
 
@@ -6,14 +6,12 @@ import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
-import numpy.typing as npt
 import pandas as pd
 import yaml
 
@@ -21,38 +19,22 @@ from benchmarks.harness import PROJECT
 from ranking_pipeline.bars.prepare import prepare_bars
 from ranking_pipeline.bars.source import BarSource
 from ranking_pipeline.data_config import DataPreparationConfig
-from ranking_pipeline.evaluation import metrics
-from ranking_pipeline.evaluation.baselines import forward_returns
-from ranking_pipeline.evaluation.measure import fill_with_median
 from ranking_pipeline.features.compute import compute_table, feature_manifest
 from ranking_pipeline.features.selection import selected_factors
 from ranking_pipeline.labels.compute import compute_labels
 from ranking_pipeline.labels.grammar import parse_targets
-from ranking_pipeline.models import registry
 from ranking_pipeline.models.assemble import assemble, feature_ranks, normal_scores
-from ranking_pipeline.models.calibration import (
-    UNKNOWN,
-    Calibration,
-    calibrate,
-    shrunk_slope,
-)
-from ranking_pipeline.models.routed import stitch
 from ranking_pipeline.models.samples import Samples
-from ranking_pipeline.models.training_rows import thin
 from ranking_pipeline.panel import Panel
 from ranking_pipeline.routing.candidates import collect_candidates
 from ranking_pipeline.routing.config import RoutingConfig
-from ranking_pipeline.routing.partial_pooling import apply_slopes, slopes_of
 from ranking_pipeline.routing.router import make_routing_plan
 from ranking_pipeline.selection.consensus import STABILITY_COLUMNS
 from ranking_pipeline.selection.leakage import COLUMNS as LEAKAGE_COLUMNS
 from ranking_pipeline.selection.training_data import TrainingData
 from ranking_pipeline.splits import Splits, make_splits
 
-Matrix = npt.NDArray[np.float64]
 TARGET = "fwd_ret_1d"
-MIN_SYMBOLS = 20
-OWN_ROUTES = frozenset({"SYMBOL_SPECIFIC", "BOTH", "EXPERIMENTAL"})
 GEN_PANEL = PROJECT.parent / "shared" / "bench" / "qlib" / "gen_panel.py"
 
 
@@ -63,16 +45,9 @@ class Routes(NamedTuple):
     plans: dict[str, dict[str, Any]]
 
 
-class Fitted(NamedTuple):
-    """Test scores by cell (bar x S + symbol), and what one unit of them is worth."""
-
-    score: pd.Series
-    worth: Calibration
-
-
 @dataclass(frozen=True)
 class RoutingMarket:
-    """Tables of one market, its true loadings, and its models.
+    """Tables of one market, and its true loadings.
 
     Attributes
     ----------
@@ -106,11 +81,6 @@ class RoutingMarket:
         ranks = feature_ranks(rows.features, rows.bars)
         return replace(rows, features=normal_scores(ranks))
 
-    @cached_property
-    def scored(self) -> Samples:
-        """Rows of the test block."""
-        return self.rows.take(self.rows.bars >= self.splits.test.first_bar)
-
     def routes(self, **changes: Any) -> Routes:
         """Candidates from the train span alone, and the plan of each mode."""
         settings = {**parameters("routing"), "seed": self.seed, **changes}
@@ -135,100 +105,6 @@ class RoutingMarket:
             for mode in ("auto", "cross_sectional", "symbol_specific")
         }
         return Routes(candidates, plans)
-
-    def fitted(self, family: str, symbol: int | None = None) -> Fitted:
-        """Fit a family to the train block, of one symbol if asked; score the test."""
-        rows, scored = self.rows, self.scored
-        if symbol is not None:
-            rows = rows.take(rows.symbols == symbol)
-            scored = scored.take(scored.symbols == symbol)
-        training = parameters("model_training")
-        train, validation = (
-            rows.take(self.splits.mask(name, rows.bars, rows.label_end)).labelled()
-            for name in ("train", "validation")
-        )
-        if not len(train) or not len(scored):
-            return Fitted(pd.Series(dtype=np.float64), UNKNOWN)
-        model = registry.create(family, training["parameters"][family], self.seed, 1)
-        model.fit(
-            thin(train, training["max_train_rows"]),
-            validation if len(validation) else None,
-        )
-        worth = UNKNOWN
-        if len(validation):
-            known = model.predict(validation).score
-            worth = calibrate(known, validation, pooled=symbol is None)
-        cells = scored.bars * self.panel.n_symbols + scored.symbols
-        score = model.predict(scored).score.astype(np.float64)
-        return Fitted(pd.Series(score, index=cells), worth)
-
-    @cached_property
-    def pooled(self) -> pd.Series:
-        """Test scores of the pooled LightGBM by cell, in units of the payoff."""
-        found = self.fitted("lightgbm")
-        bars = found.score.index.to_numpy() // self.panel.n_symbols
-        centred = found.score - found.score.groupby(bars).transform("mean")
-        return centred * shrunk_slope([found.worth.slope], [found.worth.error])
-
-    @cached_property
-    def own(self) -> dict[str, Fitted]:
-        """One ridge per symbol."""
-        names = self.panel.symbols
-        return {name: self.fitted("ridge", k) for k, name in enumerate(names)}
-
-    def own_scores(self, names: Collection[str]) -> pd.Series:
-        """Test scores of the named symbols' own models, in units of the payoff.
-
-        The models that a plan trains share one slope, as they do after training.
-        """
-        parts = [self.own[name] for name in names if len(self.own[name].score)]
-        if not parts:
-            return pd.Series(np.nan, index=self.pooled.index)
-        slope = shrunk_slope(
-            [part.worth.slope for part in parts], [part.worth.error for part in parts]
-        )
-        found: pd.Series = pd.concat([part.score for part in parts]) * slope
-        return found.reindex(self.pooled.index)
-
-    def routed(self, plan: Mapping[str, Any]) -> pd.Series:
-        """Scores that a plan gives; a blocked cell takes the median of its bar."""
-        decision = plan["targets"][TARGET]
-        routes = {k: entry["route"] for k, entry in decision["symbols"].items()}
-        route = self._names.map(routes).fillna("").astype("str")
-        trained = plan["mode"] == "cross_sectional" or (
-            plan["mode"] == "auto" and decision["pooled"]["state"] != "DISALLOWED"
-        )
-        pooled = self.pooled if trained else self.pooled * np.nan
-        own = self.own_scores([k for k, v in routes.items() if v in OWN_ROUTES])
-        bars = pd.Series(pooled.index.to_numpy() // self.panel.n_symbols)
-        return stitch(pooled, own, route, bars)
-
-    def partially_pooled(self, plan: Mapping[str, Any]) -> pd.Series:
-        """Pooled scores times the slope of each symbol."""
-        entry = plan["targets"][TARGET]["partial_pooling"]
-        bars = self.pooled.index.to_numpy() // self.panel.n_symbols
-        slopes = slopes_of(entry, self._names.tolist())
-        score = apply_slopes(self.pooled.to_numpy(), bars, slopes)
-        return pd.Series(score, index=self.pooled.index)
-
-    @cached_property
-    def _names(self) -> pd.Series:
-        """Symbol of each scored cell."""
-        symbols = self.pooled.index.to_numpy() % self.panel.n_symbols
-        names = np.array(self.panel.symbols, dtype=object)[symbols]
-        return pd.Series(names, index=self.pooled.index)
-
-    def rank_ic(self, score: pd.Series) -> Matrix:
-        """Rank IC of each test bar, every tradable cell counted."""
-        shape = (self.panel.n_bars, self.panel.n_symbols)
-        matrix = np.full(shape, np.nan)
-        matrix.flat[score.index.to_numpy()] = score.to_numpy(np.float64)
-        cells = self.panel.tradable.T
-        payoff = np.where(cells, forward_returns(self.panel, self.lag, 1), np.nan)
-        test = slice(self.splits.test.first_bar, self.splits.test.last_bar + 1)
-        filled = fill_with_median(matrix[test], cells[test])
-        found: Matrix = metrics.rank_ic(filled, payoff[test], MIN_SYMBOLS)
-        return found
 
 
 def embedded_market(seed: int) -> RoutingMarket:

@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from ranking_pipeline.panel import OHLCV, Panel
+from tests.running import Place
 
 PROJECT = Path(__file__).resolve().parents[1]
 REAL_DATA = PROJECT.parent / "shared" / "data"
@@ -31,6 +32,20 @@ def project() -> Path:
 @pytest.fixture(scope="session")
 def real_data() -> Path:
     return REAL_DATA
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Place:
+    """A place in which the whole job has run once, on the smoke market."""
+    place = Place.make(tmp_path_factory.mktemp("whole"))
+    place.run()
+    return place
+
+
+@pytest.fixture
+def copied(finished: Place, tmp_path: Path) -> Place:
+    """The same outputs, for a test that changes them."""
+    return finished.copy(tmp_path)
 
 
 @pytest.fixture(scope="session")

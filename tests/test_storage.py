@@ -192,3 +192,14 @@ def test_a_sweep_takes_what_killed_writers_left(tmp_path: Path) -> None:
     (tmp_path / "a" / "whole.parquet").write_text("whole")
     assert storage.sweep_temporaries(tmp_path) == 1
     assert os.listdir(tmp_path / "a") == ["whole.parquet"]
+
+
+def test_a_sweep_takes_folders_of_killed_writers_too(tmp_path: Path) -> None:
+    (tmp_path / "a" / ".tmp-1" / "fresh" / ".tmp-2").mkdir(parents=True)
+    (tmp_path / "a" / ".tmp-1" / "fresh" / "report.txt").write_text("half")
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "outside" / "kept").write_text("kept")
+    (tmp_path / "a" / ".tmp-3").symlink_to(tmp_path / "outside")
+    storage.sweep_temporaries(tmp_path)
+    assert os.listdir(tmp_path / "a") == []
+    assert os.listdir(tmp_path / "outside") == ["kept"]

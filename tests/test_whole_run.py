@@ -22,7 +22,7 @@ from ranking_pipeline.datasets import ArtefactDataset
 from ranking_pipeline.features.factors import FACTORS
 from ranking_pipeline.learning.checkpoints import decode
 from ranking_pipeline.storage import manifest_path
-from tests.running import PROJECT, Place
+from tests.running import PROJECT, Place, write_bars
 
 # The full audit at a size for tests.
 LITTLE = {
@@ -48,20 +48,6 @@ STAGES = (
     "cs_ranking",
     "evaluation",
 )
-
-
-@pytest.fixture(scope="session")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Place:
-    """A place in which the whole job has run once."""
-    place = Place.make(tmp_path_factory.mktemp("whole"))
-    place.run()
-    return place
-
-
-@pytest.fixture
-def copied(finished: Place, tmp_path: Path) -> Place:
-    """The same outputs, for a test that changes them."""
-    return finished.copy(tmp_path)
 
 
 def test_every_stage_ran_and_left_its_outputs(finished: Place) -> None:
@@ -172,17 +158,6 @@ def test_nothing_predictable_is_a_finished_run(tmp_path: Path) -> None:
     board = place.load("leaderboard")
     assert BASELINES <= set(board["model_id"])
     assert "nothing" in place.load("report").lower()
-
-
-def write_bars(place: Place, path: Path, **changes: Any) -> Path:
-    bars = place.load("bars").read()
-    frame = bars[["symbol", "timestamp", "open", "high", "low", "close", "volume"]]
-    # In float64, as vendors deliver and pandas computes.
-    frame = frame.astype(dict.fromkeys(frame.columns[2:], "float64"))
-    frame = frame.assign(symbol=frame["symbol"].astype(str))
-    day = frame["timestamp"].dt.tz_localize(None) - pd.Timedelta(days=1)
-    frame.assign(timestamp=day, **changes).to_parquet(path, index=False)
-    return path
 
 
 def test_own_bars_run_by_parameters_alone(finished: Place, tmp_path: Path) -> None:
@@ -382,10 +357,15 @@ def test_the_notebook_walks_through_a_run(
 DECISIONS = (
     "target_rankings",
     "target_family_scores",
+    "target_feature_importances",
     "selected_targets",
     "leakage_report",
+    "feature_filters",
     "feature_importance",
+    "symbol_importance",
+    "importance_comparison",
     "feature_consensus",
+    "feature_stability",
     "selected_features",
     "routing_candidates",
     "routing_plan",

@@ -6,6 +6,7 @@ import hashlib
 import importlib.util
 import json
 import os
+import shutil
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 MANIFEST_SUFFIX = ".manifest.json"
-_TEMPORARY_PREFIX = ".tmp-"
+TEMPORARY_PREFIX = ".tmp-"
 
 
 @contextmanager
@@ -34,7 +35,7 @@ def atomic_write(path: Path) -> Iterator[Path]:
     body raises, ``path`` is untouched and the temporary file is removed.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.parent / f"{_TEMPORARY_PREFIX}{uuid.uuid4().hex}{path.suffix}"
+    temporary = path.parent / f"{TEMPORARY_PREFIX}{uuid.uuid4().hex}{path.suffix}"
     try:
         yield temporary
         sync(temporary)
@@ -56,10 +57,16 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def sweep_temporaries(root: Path) -> int:
-    """Remove what killed writers left under ``root``; return how many files went."""
-    orphans = list(root.rglob(f"{_TEMPORARY_PREFIX}*")) if root.exists() else []
+    """Remove the files and folders that killed writers left; count them.
+
+    A living writer's go too: call it where nobody else writes under ``root``.
+    """
+    orphans = list(root.rglob(f"{TEMPORARY_PREFIX}*")) if root.exists() else []
     for orphan in orphans:
-        orphan.unlink(missing_ok=True)
+        if orphan.is_dir() and not orphan.is_symlink():
+            shutil.rmtree(orphan, ignore_errors=True)
+        else:
+            orphan.unlink(missing_ok=True)
     return len(orphans)
 
 

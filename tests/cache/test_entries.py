@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 
 import pytest
@@ -88,6 +89,43 @@ def test_a_sweep_leaves_a_living_writer_alone(tmp_path: Path) -> None:
     assert EntryStore(tmp_path).sweep(0.0) == 0
     go_on.set()
     writer.join()
+    assert store.find(KEY) is not None
+    assert _names(tmp_path) == ["cd"]
+
+
+def test_a_sweep_between_the_making_and_the_locking_of_a_folder_is_survived(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock, calls = entries._lock, []
+
+    def swept_first(folder: Path) -> AbstractContextManager[None]:
+        calls.append(folder)
+        if len(calls) == 1:  # the writer's; the sweep itself locks too
+            assert EntryStore(tmp_path).sweep() == 1
+        return lock(folder)
+
+    monkeypatch.setattr(entries, "_lock", swept_first)
+    store = EntryStore(tmp_path)
+    store.write(KEY, _fill, {})
+    assert store.find(KEY) is not None
+    assert _names(tmp_path) == ["cd"]
+
+
+def test_a_sweep_that_looks_at_a_folder_does_not_fail_its_writer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock, looks = entries._lock, ExitStack()
+
+    def looked_at(folder: Path) -> AbstractContextManager[None]:
+        monkeypatch.setattr(entries, "_lock", lock)
+        looks.enter_context(lock(folder))
+        return lock(folder)
+
+    monkeypatch.setattr(entries, "_lock", looked_at)
+    store = EntryStore(tmp_path)
+    store.write(KEY, _fill, {})
+    looks.close()
+    store.sweep()
     assert store.find(KEY) is not None
     assert _names(tmp_path) == ["cd"]
 

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from kedro.io import DatasetError
 
 from ranking_pipeline.datasets import CostsDataset, CsvDataset, TextFolderDataset
+from ranking_pipeline.storage import sweep_temporaries
 
 HOSTILE = ("../../x", "/abs", "..", ".", "", "a\x00b", "a\nb", "CON", "ü/µ", "a\\b")
 
@@ -53,6 +58,28 @@ def test_costs_are_empty_before_the_first_run(tmp_path: Path) -> None:
     assert dataset.load() == []
     dataset.save([{"label": "targets", "seconds": 1.5}])
     assert dataset.load() == [{"label": "targets", "seconds": 1.5}]
+
+
+def test_a_killed_save_does_not_stop_the_next_run(tmp_path: Path) -> None:
+    program = """
+import os, signal, sys
+from pathlib import Path
+from ranking_pipeline.datasets import TextFolderDataset
+Path.write_text = lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL)
+TextFolderDataset(filepath=sys.argv[1]).save({"a.txt": "1"})
+"""
+    command = [sys.executable, "-c", program, str(tmp_path / "reports")]
+    assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
+    assert len(list(tmp_path.iterdir())) == 1
+    sweep_temporaries(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_csv_keeps_missing_numbers_and_empty_texts(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"reason": ["", "no"], "z": [np.nan, 1.5]})
+    dataset = CsvDataset(filepath=str(tmp_path / "t.csv"))
+    dataset.save(frame)
+    pd.testing.assert_frame_equal(dataset.load(), frame)
 
 
 def test_a_csv_keeps_numbers_and_names(tmp_path: Path) -> None:

@@ -207,6 +207,13 @@ def test_symbol_models_form_one_row(world) -> None:
     assert "model" not in set(few.leaderboard["kind"])
 
 
+def test_each_window_of_a_walk_forward_counts_as_a_model(world) -> None:
+    made = world.score("m", noisy(world, 1))
+    windows = pd.concat(made.models * 3, ignore_index=True).assign(window=[1, 2, 3])
+    got = evaluate(**made.inputs(models=[windows])).leaderboard
+    assert got.loc[got["model_id"] == "m", "n_models"].tolist() == [3]
+
+
 def test_cells_without_a_score_get_the_median() -> None:
     score = np.array([[1.0, 2.0, 9.0, np.nan, np.nan], [np.nan] * 5])
     cells = np.array([[True, True, True, True, False], [True] * 5])

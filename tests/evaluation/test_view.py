@@ -14,6 +14,7 @@ from ranking_pipeline.evaluation.leaderboard import evaluate
 from ranking_pipeline.evaluation.qlib_signal import chosen_signal
 from ranking_pipeline.evaluation.verdict import verdict
 from ranking_pipeline.evaluation.view import FEWEST_BARS, View, timing_weights
+from ranking_pipeline.portfolio.backtest import hold
 
 
 def test_a_place_among_past_scores_is_a_weight() -> None:
@@ -28,6 +29,39 @@ def test_a_place_among_past_scores_is_a_weight() -> None:
 def test_the_middle_of_the_past_is_no_position() -> None:
     score = np.r_[np.arange(20.0), 9.5][:, None]
     assert timing_weights(score)[20, 0] == 0.0
+
+
+def plain_weight(past: np.ndarray, now: float) -> float:
+    """Score against its past, as the documentation says it."""
+    known = past[np.isfinite(past)]
+    if not np.isfinite(now) or len(known) + 1 < FEWEST_BARS:
+        return np.nan
+    return float((known < now).mean() - (known > now).mean())
+
+
+def test_weights_against_a_plain_reference() -> None:
+    rng = np.random.default_rng(3)
+    score = np.round(rng.standard_normal((70, 3)), 1)  # ties
+    score[rng.random(score.shape) < 0.2] = np.nan
+    plain = [
+        [plain_weight(score[:bar, k], score[bar, k]) / 3 for k in range(3)]
+        for bar in range(70)
+    ]
+    np.testing.assert_allclose(timing_weights(score), plain, rtol=1e-12)
+
+
+def test_a_symbol_without_an_opinion_does_not_stop_the_book() -> None:
+    rng = np.random.default_rng(4)
+    score, returns = rng.standard_normal((2, 80, 3))
+    score[:50, 2] = np.nan  # listed late
+    score[60, 0] = np.nan  # one bar left out
+    view = View(True, 20, 0.1)
+    weights = view.weights(score)
+    assert np.isnan(weights[: FEWEST_BARS - 1]).all()
+    assert (weights[FEWEST_BARS - 1 : 50, 2] == 0).all()
+    assert weights[60, 0] == 0
+    book = hold(weights, 0.01 * returns, 2, 1, 5.0)
+    assert np.isfinite(book.net[FEWEST_BARS:]).all()
 
 
 @given(seed=st.integers(0, 2**16), cut=st.integers(21, 58))
@@ -70,6 +104,9 @@ def test_an_evaluation_over_time_says_so(world: Any) -> None:
     assert np.isfinite(board["rank_ic"]).all()
     assert board.loc["skilled", "ic_t"] > 5
     assert np.isfinite(board.loc["skilled", "net_bps_per_bar"])
+    held = found.metrics.query("model_id == 'skilled' and split == 'test'")
+    # of 120 bars, 19 have too short a past, and the entry is one bar later
+    assert held["n_bars_held"].item() == 100
     assert "over time" in verdict(found.summary)
 
 

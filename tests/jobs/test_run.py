@@ -28,7 +28,7 @@ from tests.jobs.tasks import (
 
 from ranking_pipeline.errors import UserError
 from ranking_pipeline.jobs.config import available_cores
-from ranking_pipeline.jobs.outcome import Ledger, Outcome
+from ranking_pipeline.jobs.outcome import Ledger
 from ranking_pipeline.jobs.run import run_jobs
 
 
@@ -118,16 +118,6 @@ def test_the_ledger_names_what_was_running(tmp_path: Path) -> None:
     ((_, outcome),) = run_jobs(tasks(1), look, engine="serial", ledger=tmp_path)
     assert outcome.value == "running"
     assert Ledger(tmp_path).read()["job:0"]["status"] == "done"
-
-
-def test_progress_counts_up_to_the_total() -> None:
-    seen: list[tuple[int, int, str]] = []
-
-    def progress(count: int, total: int, name: str, outcome: Outcome) -> None:
-        seen.append((count, total, outcome.status))
-
-    list(run_jobs(tasks(3), square, engine="serial", progress=progress))
-    assert seen == [(1, 3, "done"), (2, 3, "done"), (3, 3, "done")]
 
 
 def test_data_as_an_argument_is_refused_before_anything_runs(tmp_path: Path) -> None:

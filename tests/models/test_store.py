@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+import types
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -11,12 +14,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from ranking_pipeline.cache.origin import reached
 from ranking_pipeline.errors import UserError
 from ranking_pipeline.models import forest_file, registry
+from ranking_pipeline.models import store as store_module
 from ranking_pipeline.models.samples import Samples
 from ranking_pipeline.models.store import MANIFEST, ModelStore, content_key
 from ranking_pipeline.models.training import TrainingJob, run_training_job
-from ranking_pipeline.storage import sha256_file
+from ranking_pipeline.storage import atomic_write, sha256_file
 
 KEY = "ab" + "0" * 62
 
@@ -91,14 +96,70 @@ def test_the_key_changes_with_every_part_and_not_with_the_order() -> None:
 
 def test_sweeping_removes_what_killed_writers_left(tmp_path: Path) -> None:
     store = ModelStore(tmp_path)
-    entry = store.write(KEY, _fill, {})
+    store.write(KEY, _fill, {})
     (tmp_path / ".scratch-1").mkdir()
     (tmp_path / ".scratch-1" / "x").write_text("")
-    (entry.folder / ".tmp-1").write_text("")
     store.sweep()
     assert store.find(KEY) is not None
     left = {p.name for p in tmp_path.rglob("*") if p.is_file()}
     assert left == {MANIFEST, "one.txt", "two.txt"}
+
+
+def test_a_sweep_of_another_run_leaves_a_living_writer_alone(tmp_path: Path) -> None:
+    def fill(folder: Path) -> None:
+        with atomic_write(folder / "one.txt") as temporary:
+            temporary.write_text("1")
+            ModelStore(tmp_path).sweep()  # what another run on this store begins with
+
+    store = ModelStore(tmp_path)
+    store.write(KEY, fill, {})
+    assert (store.verified(KEY).folder / "one.txt").read_text() == "1"
+
+
+FIT = """
+import json, sys
+from ranking_pipeline.models import registry
+from ranking_pipeline.models.training_rows import training_rows
+from ranking_pipeline.models import training
+for name in sys.argv[1:]:
+    registry.family_type(name)
+print(json.dumps([name for name in sys.modules if name.startswith("ranking_pipeline")]))
+"""
+
+
+def test_the_key_follows_every_module_that_a_fit_loads() -> None:
+    command = [sys.executable, "-c", FIT, *registry.LISTINGS]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    loaded = set(json.loads(done.stdout))
+    assert "ranking_pipeline.evaluation.inference" in loaded  # slopes, calibration
+    assert loaded <= set(reached(store_module._FIT))
+
+
+def test_an_edit_of_what_a_fit_depends_on_changes_the_key(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    before = content_key({})
+    monkeypatch.setattr(store_module, "code_of", lambda module: {"sources": module})
+    assert content_key({}) != before
+
+
+def test_the_key_follows_a_family_of_the_users_own(
+    tmp_path: Path,
+    job: Callable[..., TrainingJob],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    source = tmp_path / "own_family.py"
+    source.write_text("SLOPE = 1\n")
+    module = types.ModuleType("own_family")
+    module.__file__ = str(source)
+    monkeypatch.setitem(sys.modules, "own_family", module)
+    own = registry.Listing("own_family", "own", "cpu", False)
+    made = job(family="ridge")
+    monkeypatch.setitem(registry.LISTINGS, "ridge", own)
+    before = made.key
+    assert made.key == before
+    source.write_text("SLOPE = 2\n")
+    assert made.key != before
 
 
 @pytest.mark.parametrize("family", ["lightgbm", "xgboost", "random_forest", "ridge"])

@@ -85,6 +85,9 @@ def test_table_of_candidates() -> None:
     assert (symbols["q"] >= symbols["p"]).all()
     assert (symbols["n_bars"] == symbols["n_rows"]).all()  # every row is out of fold
     assert (symbols["own_q"] >= symbols["own_p"]).all()
+    assert (symbols["misleads_q"] >= symbols["misleads_p"]).all()
+    misleads = symbols["misleads_p"] < 0.5
+    np.testing.assert_array_equal(misleads, symbols["pooled_t"] < 0)
     assert set(frame["feature_set_id"]) == {feature_set_id(FEATURES[TARGET])}
     assert set(frame["view"]) == {"cross_section"}
     assert set(frame["model_status"]) == {"measured"}

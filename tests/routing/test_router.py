@@ -156,10 +156,25 @@ def test_a_symbol_is_proven_expected_or_neither() -> None:
             "not_better",
         ),
         ({**expected_gain, "score": 0.0}, "DISALLOWED", "below_minimum"),
+        ({**unsure, "misleads_q": 0.1}, "OK", "misled"),
+        ({**unsure, "misleads_q": 0.1, "score": 0.0}, "DISALLOWED", "below_minimum"),
+        ({**unsure, "misleads_q": 0.11}, "DISALLOWED", "unsure"),
+        ({**unsure, "misleads_q": np.nan}, "DISALLOWED", "unsure"),
     ]
     for change, state, rule in cases:
         verdict = judge(symbol("A", **{"score": 0.05, **change}), config)
         assert (verdict.state, verdict.rule) == (state, rule), change
+
+
+def test_a_misled_symbol_names_the_pooled_score() -> None:
+    row = symbol("A", q=0.2, misleads_q=0.01, pooled_score=-0.15, pooled_t=-4.4)
+    verdict = judge(row, routing_config())
+    assert verdict.rule == "misled"
+    assert verdict.reason.endswith("the pooled model has -0.150 there (t -4.4)")
+    assert route_of([pooled(), row])["symbols"]["A"]["route"] == "SYMBOL_SPECIFIC"
+    # without a pooled model there is nothing that could mislead
+    alone = judge({**row, "compared_with": "nothing"}, routing_config())
+    assert alone.rule == "unsure"
 
 
 def test_without_a_pooled_model_the_own_score_decides() -> None:

@@ -9,7 +9,7 @@ import shutil
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -155,17 +155,29 @@ class EntryStore:
         int
             Number of folders removed.
         """
-        return sum(map(self._remove, list(self._stale(older_than_seconds))))
+        scratches = list(self.root.glob(f"{_SCRATCH_PREFIX}*"))
+        gone = [self._remove_dead(scratch) for scratch in scratches]
+        gone += [self._remove(folder) for folder in self._old(older_than_seconds)]
+        return sum(gone)
 
-    def _stale(self, age: float | None) -> Iterator[Path]:
-        yield from (p for p in self.root.glob(f"{_SCRATCH_PREFIX}*") if not _held(p))
+    def _old(self, age: float | None) -> list[Path]:
         if age is None:
-            return
-        limit = time.time() - age
+            return []
+        limit, found = time.time() - age, []
         for manifest in self.root.glob(f"[0-9a-f][0-9a-f]/*/{MANIFEST}"):
             with suppress(FileNotFoundError):
                 if manifest.stat().st_mtime < limit:
-                    yield manifest.parent
+                    found.append(manifest.parent)
+        return found
+
+    def _remove_dead(self, scratch: Path) -> bool:
+        """Remove a scratch folder unless a living process holds its lock."""
+        try:
+            # held until the name is gone: no writer may take the folder in between
+            with _lock(scratch):
+                return self._remove(scratch)
+        except (BlockingIOError, FileNotFoundError):
+            return False
 
     def _remove(self, folder: Path) -> bool:
         """Take a folder out of sight in one step, then delete it."""
@@ -184,13 +196,22 @@ class EntryStore:
     def _scratch(self) -> Iterator[Path]:
         """Yield an empty folder that a sweep leaves alone while this process lives."""
         self.root.mkdir(parents=True, exist_ok=True)
-        scratch = self.root / f"{_SCRATCH_PREFIX}{uuid.uuid4().hex}"
-        scratch.mkdir()
-        try:
-            with _lock(scratch):
+        with ExitStack() as held:
+            scratch = self._claim(held)
+            try:
                 yield scratch
-        finally:
-            shutil.rmtree(scratch, ignore_errors=True)
+            finally:
+                shutil.rmtree(scratch, ignore_errors=True)
+
+    def _claim(self, held: ExitStack) -> Path:
+        """Make a folder and lock it; another one where a sweep was quicker."""
+        while True:
+            scratch = self.root / f"{_SCRATCH_PREFIX}{uuid.uuid4().hex}"
+            scratch.mkdir()
+            with suppress(BlockingIOError, FileNotFoundError):
+                held.enter_context(_lock(scratch))
+                if scratch.exists():
+                    return scratch
 
     def _install(self, scratch: Path, folder: Path) -> None:
         """Give a complete folder its name, in the place of what has it now."""
@@ -223,12 +244,3 @@ def _lock(folder: Path) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
-
-
-def _held(folder: Path) -> bool:
-    """Tell whether a living process holds a folder's lock."""
-    try:
-        with _lock(folder):
-            return False
-    except (BlockingIOError, FileNotFoundError):
-        return True

@@ -24,6 +24,7 @@ LIBRARIES = (
     "xgboost",
     "xgboost-cpu",
     "scikit-learn",
+    "skops",
     "torch",
 )
 _FROM = re.compile(rf"from\s+({_PACKAGE}[\w.]*)\s+import\s+(\([^)]*\)|[^\n]*)")

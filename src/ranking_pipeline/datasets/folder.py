@@ -11,6 +11,8 @@ from urllib.parse import quote
 
 from kedro.io import AbstractDataset
 
+from ranking_pipeline.storage import TEMPORARY_PREFIX
+
 if TYPE_CHECKING:
     from kedro_datasets._typing import JSONPreview
 
@@ -40,7 +42,7 @@ class TextFolderDataset(AbstractDataset[dict[str, str], dict[str, str]]):
         """Write every file, then put the folder in its place."""
         parent = self._filepath.parent
         parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".tmp-", dir=parent) as name:
+        with tempfile.TemporaryDirectory(prefix=TEMPORARY_PREFIX, dir=parent) as name:
             fresh, stale = Path(name) / "fresh", Path(name) / "stale"
             fresh.mkdir()
             for place, text in data.items():

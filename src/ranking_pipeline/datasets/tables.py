@@ -52,9 +52,12 @@ class CsvDataset(ArtefactDataset["pd.DataFrame", "pd.DataFrame"]):
 
     def _read(self, path: Path, manifest: Manifest) -> pd.DataFrame:
         import pandas as pd
+        from pandas.api.types import is_numeric_dtype
 
-        # A symbol called NA is a name, and a missing text is an empty one.
-        return pd.read_csv(path, keep_default_na=False, na_values={})
+        # A symbol called NA is a name; an empty field is a missing number or no text.
+        table = pd.read_csv(path, keep_default_na=False, na_values=[""])
+        text = {name: "" for name in table if not is_numeric_dtype(table[name])}
+        return table.fillna(text)
 
     def preview(self, nrows: int = 40) -> TablePreview:
         """Return the first rows for kedro-viz."""

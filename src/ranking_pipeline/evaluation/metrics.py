@@ -9,6 +9,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from ranking_pipeline.row_ranks import row_ranks
+
 Matrix = npt.NDArray[np.floating]
 Series = npt.NDArray[np.float64]
 
@@ -29,8 +31,8 @@ def rank_ic(score: Matrix, outcome: Matrix, min_symbols: int) -> Series:
         In [-1, 1]; NaN where fewer symbols are present or one side does not vary.
     """
     both = _both_finite(score, outcome)
-    ranks = average_ranks(np.where(both, score, np.nan))
-    outcome_ranks = average_ranks(np.where(both, outcome, np.nan))
+    ranks = row_ranks(np.where(both, score, np.nan))
+    outcome_ranks = row_ranks(np.where(both, outcome, np.nan))
     return correlation(ranks, outcome_ranks, max(min_symbols, 2))
 
 
@@ -83,7 +85,7 @@ def auc_skill(
     finite = np.isfinite(score)
     positive = finite & (label == 1)
     opposed = finite & (label == negative)
-    ranks = average_ranks(np.where(positive | opposed, score, np.nan))
+    ranks = row_ranks(np.where(positive | opposed, score, np.nan))
     n_positive, n_opposed = positive.sum(axis=1), opposed.sum(axis=1)
     wins = np.where(positive, ranks, 0.0).sum(axis=1)
     wins -= n_positive * (n_positive + 1) / 2
@@ -104,7 +106,7 @@ def percentile_ranks(score: Matrix) -> npt.NDArray[np.float64]:
     -------
     ndarray of float64, shape (T, S), strictly inside (0, 1), NaN where absent.
     """
-    ranks = average_ranks(score)
+    ranks = row_ranks(score)
     return np.asarray(ranks / (np.isfinite(ranks).sum(axis=1, keepdims=True) + 1.0))
 
 
@@ -205,7 +207,7 @@ def decile_means(
     """
     both = _both_finite(score, payoff)
     count = both.sum(axis=1)
-    ranks = average_ranks(np.where(both, score, np.nan))
+    ranks = row_ranks(np.where(both, score, np.nan))
     share = (ranks - 0.5) / np.maximum(count, 1)[:, None]
     group = np.where(both, np.minimum(share * n_groups, n_groups - 1), -1).astype(int)
     result = np.full((len(score), n_groups), np.nan)
@@ -232,16 +234,6 @@ def icir(series: Series) -> float:
     finite = series[np.isfinite(series)]
     deviation = finite.std(ddof=1) if len(finite) > 1 else 0.0
     return float(finite.mean() / deviation) if deviation > 0 else float("nan")
-
-
-def average_ranks(values: Matrix) -> npt.NDArray[np.float64]:
-    """Ranks from 1 within each bar, ties averaged; NaN where not finite."""
-    from scipy.stats import rankdata
-
-    clean = np.where(np.isfinite(values), values, np.nan)
-    if clean.size == 0:
-        return np.full(clean.shape, np.nan)
-    return np.asarray(rankdata(clean, axis=1, nan_policy="omit"), dtype=np.float64)
 
 
 def _both_finite(first: Matrix, second: Matrix) -> npt.NDArray[np.bool_]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -34,7 +35,8 @@ class ModelScores:
     family, route, network, loss, seed : str
         As in the table of models, "" where a family has none.
     n_models : int
-        Fitted models behind the row: several where each symbol has its own.
+        Fitted models behind the row: several where each symbol has its own, or where
+        models are refitted as time goes on.
     score : ndarray, shape (T, S)
         NaN where the model gives none.
     predicted_class : ndarray, shape (T, S), or None
@@ -86,17 +88,19 @@ def model_scores(
     """
     catalogue = _catalogue(models)
     parts: dict[tuple[str, str], list[_Part]] = {}
+    windows, fitted = dict(catalogue["n_windows"]), Counter[tuple[str, str]]()
     for frame in predictions:
         for (target, model_id), part in _parts(frame, panel, tasks):
             _check(target, model_id, tasks, catalogue)
             row = str(catalogue.loc[model_id, "row_id"])
             parts.setdefault((target, row), []).append(part)
+            fitted[target, row] += windows[model_id]
     rows = catalogue.drop_duplicates("row_id").set_index("row_id")
     for (target, row), found in sorted(parts.items(), key=lambda item: item[0]):
         meta = {name: str(rows.loc[row, name]) for name in META}
         score, predicted = _matrices(found, (panel.n_bars, panel.n_symbols))
         yield ModelScores(
-            row, target, "model", score, n_models=len(found),
+            row, target, "model", score, n_models=fitted[target, row],
             predicted_class=predicted, **meta,
         )  # fmt: skip
 
@@ -112,12 +116,14 @@ def _catalogue(models: Sequence[pd.DataFrame]) -> pd.DataFrame:
     """Models indexed by model_id, with the leaderboard row to which each belongs."""
     tables = [table for table in models if len(table)]
     if not tables:
-        return pd.DataFrame(columns=["row_id", "target", *META])
+        return pd.DataFrame(columns=["row_id", "target", "n_windows", *META])
     table = pd.concat(tables, ignore_index=True)
     table = table.reindex(columns=["model_id", "target", "symbol", *META])
     table = table.astype(object).where(table.notna(), "").astype(str)
     single = table["symbol"] != ""
     table["row_id"] = table["model_id"].where(~single, _joint_names(table[single]))
+    # one row per window of a walk-forward
+    table["n_windows"] = table.groupby("model_id")["model_id"].transform("size")
     return table.drop_duplicates("model_id").set_index("model_id")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right, insort
 from dataclasses import dataclass
 
 import numpy as np
@@ -51,7 +52,10 @@ class View:
     def weights(self, score: Matrix) -> Matrix:
         """Weights wanted at each bar, shape (T, S): the tails, or a place by its past."""
         if self.over_time:
-            return timing_weights(score)
+            wanted = timing_weights(score)
+            known = np.isfinite(wanted).any(axis=1, keepdims=True)
+            # no opinion on one symbol is no position in it, and stops no other
+            return np.where(known, np.nan_to_num(wanted), np.nan)
         return target_weights(score, self.tail_share, self.min_symbols)
 
     def spread(self, score: Matrix, payoff: Matrix) -> Series:
@@ -82,17 +86,15 @@ def timing_weights(score: Matrix) -> Matrix:
     Returns
     -------
     ndarray of float64, shape (T, S)
-        NaN without a score or with fewer than 20 scores so far; a row of NaN is no
-        trade.
+        NaN without a score or with fewer than 20 scores so far.
     """
-    n_bars, n_symbols = score.shape
     weights = np.full(score.shape, np.nan)
-    for bar in range(n_bars):
-        now, past = score[bar], score[: bar + 1]
-        with np.errstate(invalid="ignore"):
-            below, above = (past < now).sum(axis=0), (past > now).sum(axis=0)
-        seen = np.isfinite(past).sum(axis=0)
-        known = np.isfinite(now) & (seen >= FEWEST_BARS)
-        place = (below - above) / np.maximum(seen - 1, 1)
-        weights[bar, known] = place[known] / n_symbols
+    for symbol, own in enumerate(score.T):
+        past: list[float] = []
+        for bar in np.flatnonzero(np.isfinite(own)):
+            below, up_to = bisect_left(past, own[bar]), bisect_right(past, own[bar])
+            place = (below - (len(past) - up_to)) / max(len(past), 1)
+            insort(past, own[bar])
+            if len(past) >= FEWEST_BARS:
+                weights[bar, symbol] = place / score.shape[1]
     return weights

@@ -21,7 +21,8 @@ class InterruptKeeper:
 
     @hook_impl
     def before_pipeline_run(self) -> None:
-        """Begin."""
+        """Begin; a run of this process that was interrupted could not give back."""
+        self._taken.close()
         self._taken.enter_context(interruptible())
 
     @hook_impl

@@ -25,7 +25,6 @@ class Job(Protocol):
 
 
 JobType = TypeVar("JobType", bound=Job)
-Progress = Callable[[int, int, str, Outcome], None]
 
 
 def run_jobs(
@@ -39,7 +38,6 @@ def run_jobs(
     max_attempts: int = 3,
     address: str | None = None,
     timeout_seconds: float | None = None,
-    progress: Progress | None = None,
 ) -> Generator[tuple[str, Outcome], None, None]:
     """Run jobs and yield ``(job_id, outcome)`` as they end.
 
@@ -69,8 +67,6 @@ def run_jobs(
     timeout_seconds : float, optional
         An attempt that takes longer is ended with its worker, and the job has failed;
         jobs beside it are tried again.
-    progress : callable, optional
-        Called with (ended, total, job_id, outcome).
 
     Raises
     ------
@@ -94,11 +90,9 @@ def run_jobs(
             address=address,
             timeout_seconds=timeout_seconds,
         )
-    for count, (job, outcome) in enumerate(ended, start=1):
+    for job, outcome in ended:
         if ledger is not None:
             Ledger(ledger).write(job.job_id, outcome)
-        if progress is not None:
-            progress(count, len(jobs), job.job_id, outcome)
         yield job.job_id, outcome
 
 

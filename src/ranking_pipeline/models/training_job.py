@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from ranking_pipeline.cache.origin import sources_reached
+from ranking_pipeline.models import registry
 from ranking_pipeline.models.store import content_key
 from ranking_pipeline.models.window import Window
 from ranking_pipeline.storage import PanelHandle, TableHandle, module_digest
@@ -90,12 +92,16 @@ class TrainingJob:
                 "feature_scale": self.feature_scale,
                 "max_train_rows": self.max_train_rows,
             }
-            | self._own_loss
+            | self._own_sources
             | ({} if self.window is None else {"window": self.window.content()})
         )
 
     @property
-    def _own_loss(self) -> dict[str, str]:
-        """Source of a loss of the user's own, which the key must follow."""
+    def _own_sources(self) -> dict[str, str]:
+        """Sources of a loss and of a family of the user's own: the key follows them."""
         loss = str(self.parameters.get("regression_loss", ""))
-        return {"loss_source": module_digest(loss)} if ":" in loss else {}
+        module = registry.listing(self.family).module
+        found = {"loss_source": module_digest(loss)} if ":" in loss else {}
+        if not module.startswith("ranking_pipeline."):
+            found["family_source"] = sources_reached(module)
+        return found

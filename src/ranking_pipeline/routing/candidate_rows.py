@@ -23,6 +23,7 @@ from ranking_pipeline.routing.states import (
     judge,
 )
 from ranking_pipeline.routing.symbol_scores import SymbolScore, compare_symbols
+from ranking_pipeline.routing.two_sided import mirrored_share, of_two_sided_folds
 from ranking_pipeline.selection.consensus import UNKNOWN
 from ranking_pipeline.selection.leakage import SAFE
 from ranking_pipeline.selection.out_of_fold import combine, families_for, out_of_fold
@@ -60,14 +61,16 @@ def evidence_rows(problem: Problem, n_symbols: int, config: RoutingConfig) -> Ro
         "metric": _unit(problem),
         "failed_model_families": ";".join(failed),
     }
-    test = block_test(problem.measure(pooled), problem.block_bars)
+    mirrored = mirrored_share(problem.samples.bars, folds, config.max_train_rows)
+    plain = block_test(problem.measure(pooled), problem.block_bars)
+    test = of_two_sided_folds(plain, mirrored)
     rows = [_pooled_row(problem, test, n_symbols)]
     if symbol_routes_possible(n_symbols, config):
         trained = _is_trained({**shared, **rows[0]}, config)
         compared = compare_symbols(problem, pooled, folds, config)
         rows += _symbol_rows(problem, compared, trained)
     if problem.view == "cross_section" and config.mode == "auto":
-        rows += _partial_rows(problem, pooled, folds)
+        rows += _partial_rows(problem, pooled, folds, mirrored)
     return [{**shared, **row} for row in rows]
 
 
@@ -179,32 +182,37 @@ def _symbol_row(problem: Problem, score: SymbolScore) -> dict[str, Any]:
         "delta_t": score.difference.t,
         "pooled_score": score.pooled.mean,
         "pooled_t": score.pooled.t,
+        "misleads_p": 1.0 - score.pooled.p,
         "n_bars": score.own.n_bars,
     }
 
 
-def _partial_rows(problem: Problem, pooled: Series, folds: Sequence[Fold]) -> Rows:
+def _partial_rows(
+    problem: Problem, pooled: Series, folds: Sequence[Fold], mirrored: float
+) -> Rows:
     from ranking_pipeline.routing.partial_pooling import partial_pooling
 
     found = partial_pooling(problem, pooled, folds)
+    own = of_two_sided_folds(found.own, mirrored)
+    alone = of_two_sided_folds(found.pooled, mirrored)
     counts = {"n_rows": len(problem.samples), "model_status": MEASURED}
     summary: dict[str, Any] = {
         "mode": PARTIAL,
         "symbol": "",
-        "score": _native(problem, found.own.mean),
-        "t": found.own.t,
-        "own_p": found.own.p,
+        "score": _native(problem, own.mean),
+        "t": own.t,
+        "own_p": own.p,
         "p": found.difference.p,
-        "ci_low": _native(problem, found.own.ci_low),
-        "ci_high": _native(problem, found.own.ci_high),
+        "ci_low": _native(problem, own.ci_low),
+        "ci_high": _native(problem, own.ci_high),
         "compared_with": AGAINST_POOLED,
         "delta": found.difference.mean,
         "delta_t": found.difference.t,
-        "pooled_score": _native(problem, found.pooled.mean),
-        "pooled_t": found.pooled.t,
+        "pooled_score": _native(problem, alone.mean),
+        "pooled_t": alone.t,
         "slope": found.slopes.mean,
         "slope_spread": found.slopes.tau,
-        "n_bars": found.own.n_bars,
+        "n_bars": own.n_bars,
         "n_symbols": len(found.slopes.symbols),
         "reason": found.reason,
     }

@@ -31,17 +31,18 @@ if TYPE_CHECKING:
 
 _NUMBERS = (
     "score", "t", "p", "q", "ci_low", "ci_high", "own_p", "own_q", "expected_score",
-    "delta", "delta_t", "expected_gain", "pooled_score", "pooled_t", "own_scale",
-    "pooled_scale", "slope", "slope_spread", "jaccard", "kendall_tau",
+    "delta", "delta_t", "expected_gain", "pooled_score", "pooled_t", "misleads_p",
+    "misleads_q", "own_scale", "pooled_scale", "slope", "slope_spread", "jaccard",
+    "kendall_tau",
 )  # fmt: skip
 _COUNTS = ("n_rows", "n_bars", "n_symbols")
 COLUMNS = (
     "target", "view", "mode", "symbol", "task", "metric", "score", "t", "p", "q",
     "ci_low", "ci_high", "own_p", "own_q", "expected_score", "compared_with", "delta",
-    "delta_t", "expected_gain", "pooled_score", "pooled_t", "own_scale",
-    "pooled_scale", "slope", "slope_spread", "n_rows", "n_bars", "n_symbols",
-    "feature_set_id", "failed_model_families", "model_status", "stability", "jaccard",
-    "kendall_tau", "leakage_status", "state", "rule", "reason",
+    "delta_t", "expected_gain", "pooled_score", "pooled_t", "misleads_p",
+    "misleads_q", "own_scale", "pooled_scale", "slope", "slope_spread", "n_rows",
+    "n_bars", "n_symbols", "feature_set_id", "failed_model_families", "model_status",
+    "stability", "jaccard", "kendall_tau", "leakage_status", "state", "rule", "reason",
 )  # fmt: skip
 
 
@@ -78,8 +79,9 @@ def collect_candidates(
           model; ``p`` and ``q`` belong to its score, ``q`` over all targets.
         * mode ``symbol_specific``: one row per symbol where symbol routes are on.
           ``p`` and ``q`` belong to the paired difference ``delta`` from the pooled
-          model, ``own_p`` and ``own_q`` to the score itself, both ``q`` over all
-          target x symbol pairs. ``expected_score`` and ``expected_gain`` are the score
+          model, ``own_p`` and ``own_q`` to the score itself, ``misleads_p`` and
+          ``misleads_q`` to a pooled score below zero there, every ``q`` over all target
+          x symbol pairs. ``expected_score`` and ``expected_gain`` are the score
           (a correlation) and the difference in the light of all symbols;
           ``own_scale`` (per unit of the own score) and ``pooled_scale`` (per normal
           score of the pooled score's rank in its bar) turn a score into the normal
@@ -163,6 +165,7 @@ def _with_q_values(frame: pd.DataFrame) -> pd.DataFrame:
         (POOLED, "p", "q"),
         (SYMBOL, "p", "q"),
         (SYMBOL, "own_p", "own_q"),
+        (SYMBOL, "misleads_p", "misleads_q"),
     ):
         rows = frame["mode"] == mode
         frame.loc[rows, q] = benjamini_hochberg(frame.loc[rows, p].to_numpy())

@@ -165,6 +165,7 @@ def _rules(plan: Mapping[str, Any], limits: Mapping[str, Any]) -> list[str]:
         f"{limits['min_score']:g}.",
         f"Where a pooled model is trained, its model must beat it: *proven*, the paired "
         f"difference has a q of {rate} or less;",
+        f"or *misled*, the pooled score is below zero there with a q of {rate} or less;",
         f"or *expected*, its own score has a q of {rate} or less and the gain expected in "
         "the light of all symbols is above 0.",
         f"Where none is trained, *alone*: its own score has a q of {rate} or less. On "

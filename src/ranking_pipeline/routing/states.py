@@ -31,6 +31,7 @@ RULES = {
     "passed": "its score and its t are above their minimum",
     "proven": "surely better than the pooled model, bar by bar on the same rows",
     "expected": "surely predicts its symbol, and is expected to beat the pooled model",
+    "misled": "the pooled model surely misleads on this symbol, its own does not",
     "alone": "surely predicts its symbol, where no pooled model is trained",
     "compared": "reported beside the routes; it decides nothing",
 }
@@ -77,8 +78,11 @@ def judge(row: dict[str, Any], config: RoutingConfig) -> Verdict:
     :mod:`ranking_pipeline.routing.expected_gain`. On markets where a third of 500
     symbols answers the other way the first rule alone finds a half of the symbols with
     a signal, both together nine tenths, with no more false ones; where 8 of 96 are
-    reversed they agree. Where no pooled model is trained, the test of its own score
-    decides: its alternative is no opinion.
+    reversed they agree. It also suffices that the pooled score is surely below zero
+    there, by such a test, and the own one above: the paired difference carries the
+    noise of both. Of 8 reversed names among 96 it finds .875, with this rule .975 (5
+    markets, no more false ones). Where no pooled model is trained, the test of its own
+    score decides: its alternative is no opinion.
 
     Parameters
     ----------
@@ -101,6 +105,9 @@ def judge(row: dict[str, Any], config: RoutingConfig) -> Verdict:
         doubt, text = _doubt(row, config)
         state = EXPERIMENTAL if _hopeful(row, config) else DISALLOWED
         return Verdict(state, doubt, f"{facts}: {text}")
+    if rule == "misled":
+        facts += f"; the pooled model has {row['pooled_score']:+.3f} there (t "
+        facts += f"{row['pooled_t']:.1f})"
     strong = row["score"] >= limits.strong_score and row["t"] >= config.min_t
     return Verdict(STRONG if strong else OK, rule, facts)
 
@@ -146,6 +153,8 @@ def _proof(row: dict[str, Any], config: RoutingConfig) -> str:
         return "alone" if predicts else ""
     if row["delta"] > 0 and row["q"] <= rate:
         return "proven"
+    if row["delta"] > 0 and row["misleads_q"] <= rate:
+        return "misled"
     return "expected" if predicts and row["expected_gain"] > 0 else ""
 
 

@@ -15,6 +15,7 @@ from ranking_pipeline.evaluation.inference import BlockTest, block_test
 from ranking_pipeline.models import registry
 from ranking_pipeline.models.learning_target import learning_target
 from ranking_pipeline.routing.config import RoutingConfig
+from ranking_pipeline.routing.two_sided import of_difference, of_two_sided_folds
 from ranking_pipeline.selection.consensus import UNKNOWN, rank_score, stability_state
 from ranking_pipeline.selection.out_of_fold import fit_family, parameter_blocks
 from ranking_pipeline.selection.problem import Fold, Problem, Rows
@@ -22,7 +23,6 @@ from ranking_pipeline.selection.problem import Fold, Problem, Rows
 Series = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
 _FEWEST_TRAIN_ROWS = 50
-WIDER = 2.0**0.5
 
 
 @dataclass(frozen=True)
@@ -37,8 +37,8 @@ class SymbolScore:
     own, pooled, difference : BlockTest or None
         Of the products of standardised score and outcome over time: their mean is the
         correlation of the score with the outcome. ``difference`` is own minus pooled,
-        bar by bar. None when the symbol was not measured. ``own`` is widened, see
-        :func:`of_two_sided_folds`.
+        bar by bar. None when the symbol was not measured. ``own`` and ``difference``
+        are widened, see :mod:`ranking_pipeline.routing.two_sided`.
     own_deviation : float
         Standard deviation of the symbol's own score.
     own_auc : float
@@ -151,38 +151,6 @@ def paired_products(
     return standard[0] * standard[2], standard[1] * standard[2]
 
 
-def of_two_sided_folds(test: BlockTest) -> BlockTest:
-    """Widen the test of a score of models that train on both sides of what they score.
-
-    Without any signal such a score is noise fitted in the other folds, and the sum of
-    its products with the outcome is one of products of the noise of two folds. Each
-    pair of folds enters twice: once with the one as train rows, once with the other.
-    Twice the same number has twice the variance that two numbers would have, which is
-    what block means assume. So the standard error is too small by the square root of 2
-    (measured on symbols without a signal: deviation of t 1.24 to 1.49 before, 1 after).
-    With a signal the widened test is cautious.
-
-    Parameters
-    ----------
-    test : BlockTest
-        Of a score against no skill, from folds as in
-        :meth:`~ranking_pipeline.selection.problem.Problem.two_sided_folds`.
-    """
-    from scipy import stats
-
-    t, half = test.t / WIDER, (test.ci_high - test.mean) * WIDER
-    p = float(stats.t.sf(t, test.n_blocks - 1))
-    return replace(
-        test,
-        t=t,
-        p=p,
-        z=float(stats.norm.isf(p)),
-        ci_low=test.mean - half,
-        ci_high=test.mean + half,
-        standard_error=test.standard_error * WIDER,
-    )
-
-
 def _compared(
     problem: Problem, rows: Rows, own: Series, pooled: Series, outcome: Series
 ) -> SymbolScore:
@@ -194,6 +162,7 @@ def _compared(
     bars = problem.samples.bars[rows]
     on_axis[:, bars] = (*products, products[0] - products[1])
     tests = [block_test(series, block_bars) for series in on_axis]
+    tests[2] = of_difference(tests[2], tests[0])
     tests[0] = of_two_sided_folds(tests[0])
     auc = _auc(own, problem.outcome[rows], problem.task)
     spread = float(np.nanstd(own))

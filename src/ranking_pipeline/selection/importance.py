@@ -13,7 +13,11 @@ from ranking_pipeline.models.base import BaseModel
 from ranking_pipeline.models.samples import Samples
 from ranking_pipeline.selection.config import FeatureSelectionConfig
 from ranking_pipeline.selection.importance_rows import FoldRows
-from ranking_pipeline.selection.out_of_fold import families_for, fit_family
+from ranking_pipeline.selection.out_of_fold import (
+    FoldModels,
+    families_for,
+    fit_family,
+)
 from ranking_pipeline.selection.permutation import permutation_importance
 from ranking_pipeline.selection.problem import Problem
 
@@ -51,7 +55,10 @@ class Importances:
 
 
 def measure_importances(
-    problem: Problem, folds: Sequence[FoldRows], config: FeatureSelectionConfig
+    problem: Problem,
+    folds: Sequence[FoldRows],
+    config: FeatureSelectionConfig,
+    known: FoldModels | None = None,
 ) -> Importances:
     """Fit each family on each fold and ask what it relies on.
 
@@ -66,6 +73,8 @@ def measure_importances(
         With the features that may be used.
     folds : sequence of FoldRows
     config : FeatureSelectionConfig
+    known : dict, optional
+        Models that were fitted to the train rows of the same folds before.
 
     Returns
     -------
@@ -79,8 +88,13 @@ def measure_importances(
     sums: dict[tuple[str, str], list[Shares]] = {}
     by_fold: list[ByFamily] = []
     absent: dict[tuple[str, str], None] = {}
-    for fold in folds:
-        models = _fitted(problem.samples.take(fold.train), families, config)
+    for number, fold in enumerate(folds):
+        train = problem.samples.take(fold.train)
+        models = {
+            family: (known or {}).get((family, train.feature_names, number))
+            or fit_family(train, family, config)
+            for family in families
+        }
         by_fold.append(_native(models))
         for family, model in models.items():
             for method in config.importance_methods:

@@ -81,7 +81,7 @@ def take_rows(problem: Problem, rows: npt.NDArray[np.integer]) -> Problem:
         samples=problem.samples.take(rows),
         outcome=problem.outcome[rows],
         ranks=problem.ranks[rows],
-        scaled=None if problem.scaled is None else problem.scaled[rows],
+        scaled=None if problem.scaled is None else problem.scaled.take(rows),
     )
 
 

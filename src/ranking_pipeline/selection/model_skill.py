@@ -17,7 +17,7 @@ from ranking_pipeline.selection.leakage import series_over_bars, volatility_rank
 from ranking_pipeline.selection.leakage_bounds import leak_block_bars, lower_bounds
 from ranking_pipeline.selection.leakage_outcomes import groups_of, ranks_within
 from ranking_pipeline.selection.leakage_report import BLOCKED, SAFE, SUSPECT
-from ranking_pipeline.selection.out_of_fold import fit_family
+from ranking_pipeline.selection.out_of_fold import FoldModels, fit_family, thin_bars
 from ranking_pipeline.selection.partial_ic import RankColumns
 from ranking_pipeline.selection.problem import Problem
 
@@ -91,21 +91,30 @@ class Questioned:
         """Features that the models see."""
         return self.problem.samples.feature_names
 
-    def opinion(self, fitted_on: npt.NDArray[np.bool_] | None = None) -> Opinion:
+    def opinion(
+        self,
+        fitted_on: npt.NDArray[np.bool_] | None = None,
+        kept: FoldModels | None = None,
+    ) -> Opinion:
         """Fit each fold, to some of its train rows only if asked, and score the rest.
 
         Parameters
         ----------
         fitted_on : ndarray of bool, shape (n,), optional
             Rows that may be learned from.
+        kept : dict, optional
+            Where the fitted models are left.
         """
         samples = self.problem.samples
         score = np.full(len(samples), np.nan)
         shares = np.zeros(len(self.names))
         folds = self.problem.folds(self.config.cv_folds)
-        for train, test in folds:
+        for fold, (train, test) in enumerate(folds):
             rows = train if fitted_on is None else train[fitted_on[train]]
+            rows = rows[thin_bars(samples.bars[rows], self.config.max_train_rows)]
             model = fit_family(samples.take(rows), self.family, self.config)
+            if kept is not None:
+                kept[self.family, self.names, fold] = model
             score[test] = model.predict(samples.take(test)).score
             importance = model.importance()
             if importance is not None:

@@ -19,6 +19,8 @@ from ranking_pipeline.selection.config import EstimationConfig
 from ranking_pipeline.selection.problem import Fold, Problem, Rows
 
 Scores = npt.NDArray[np.float64]
+FoldModels = dict[tuple[str, tuple[str, ...], int], BaseModel]
+"""Models of one problem by family, features and number of the fold."""
 _CLIP = 3.0
 
 
@@ -57,7 +59,9 @@ def parameter_blocks(config: EstimationConfig) -> dict[str, Mapping[str, Any]]:
 
 def fit_family(samples: Samples, family: str, config: EstimationConfig) -> BaseModel:
     """Fit a family to rows, thinned to at most ``config.max_train_rows``."""
-    return _fit(samples.take(thin_bars(samples, config.max_train_rows)), family, config)
+    kept = thin_bars(samples, config.max_train_rows)
+    whole = len(kept) == len(samples)
+    return _fit(samples if whole else samples.take(kept), family, config)
 
 
 def out_of_fold(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from itertools import pairwise
 
 import numpy as np
@@ -168,7 +169,7 @@ class _Block:
         n = self.known.sum(axis=0)
         size = np.maximum(n, 1.0)
         width = self.others.shape[1]
-        first, second = np.triu_indices(width)
+        first, second = _pairs(width)
         # float matrix products are what is fast here
         sums = self.known.T @ self.others
         products = self.known.T @ (self.others[:, first] * self.others[:, second])
@@ -197,6 +198,13 @@ class _Block:
         scale[usable] = np.sqrt(fit.left[usable, 0] * fit.left[usable, 1])
         scale[usable] /= fit.n[usable]
         return np.where(self.known > 0, x * y / scale, np.nan)
+
+
+@cache
+def _pairs(width: int) -> tuple[Rows, Rows]:
+    """Each pair of so many columns once; made for every bar it would cost most."""
+    first, second = np.triu_indices(width)
+    return first, second
 
 
 def _removed(

@@ -31,7 +31,7 @@ from ranking_pipeline.selection.model_skill import (
     bounded,
     dominant,
 )
-from ranking_pipeline.selection.out_of_fold import families_for
+from ranking_pipeline.selection.out_of_fold import FoldModels, families_for
 from ranking_pipeline.selection.problem import Problem
 
 Series = npt.NDArray[np.float64]
@@ -43,6 +43,7 @@ def confirm_leaks(
     problem: Problem,
     report: pd.DataFrame,
     config: FeatureSelectionConfig | TargetRankingConfig,
+    kept: FoldModels | None = None,
 ) -> pd.DataFrame:
     """Ask models about the features that the screen left, and add what they say.
 
@@ -65,6 +66,9 @@ def confirm_leaks(
         Of the screen.
     config : FeatureSelectionConfig or TargetRankingConfig
         Families, folds and ``leakage``.
+    kept : dict, optional
+        Where the models of the plain question are left: what is asked of the same
+        features later need not fit them again.
 
     Returns
     -------
@@ -84,7 +88,7 @@ def confirm_leaks(
         asked = Questioned.of(problem, usable, families[0], config)
     except UserError as error:
         return _with(report, problem, [_unasked(f"no folds: {error}")])
-    opinion = asked.opinion()
+    opinion = asked.opinion(kept=kept)
     if lacking := _too_little(asked, opinion, config.leakage):
         return _with(report, problem, [_unasked(lacking)])
     findings = ask_dominance(asked, opinion)
@@ -221,6 +225,7 @@ def time_shuffled(problem: Problem, seed: int) -> Problem:
         samples=replace(taken, target=moved[1][kept].astype(np.float32)),
         outcome=np.asarray(moved[0][kept], dtype=np.float64),
         ranks=problem.ranks[kept],
+        scaled=None,
     )
 
 

@@ -37,7 +37,7 @@ from ranking_pipeline.selection.config import FeatureSelectionConfig
 from ranking_pipeline.selection.importance_rows import sample_folds
 from ranking_pipeline.selection.leakage import screen_features
 from ranking_pipeline.selection.leakage_report import usable_features
-from ranking_pipeline.selection.out_of_fold import families_for
+from ranking_pipeline.selection.out_of_fold import FoldModels, families_for
 from ranking_pipeline.selection.problem import Problem
 from ranking_pipeline.selection.sentinels import confirm_leaks
 from ranking_pipeline.selection.training_data import TrainingData
@@ -55,17 +55,18 @@ def choose_or_record(
         they are wrong for every target.
     """
     families_for(config, str(data.describe(target)["task"]))
+    fitted: FoldModels = {}
     try:
         problem = data.problem(target, config)
         screened = screen_features(problem, data.label_columns, config.leakage)
-        report = confirm_leaks(problem, screened, config)
+        report = confirm_leaks(problem, screened, config, fitted)
     except Exception as error:
         return _failed(target, error, config)
     usable = usable_features(report, config.leakage.allow_suspect)
     if not config.auto:
         return manual_choice(target, report, usable, config)
     try:
-        return choose_features(problem, usable, report, config)
+        return choose_features(problem, usable, report, config, fitted)
     except Exception as error:
         return _failed(target, error, config, report)
 
@@ -75,6 +76,7 @@ def choose_features(
     usable: Sequence[str],
     report: pd.DataFrame,
     config: FeatureSelectionConfig,
+    fitted: FoldModels | None = None,
 ) -> Choice:
     """Filter, measure, agree, prune and cut.
 
@@ -86,6 +88,8 @@ def choose_features(
     report : DataFrame
         Of the leakage screen.
     config : FeatureSelectionConfig
+    fitted : dict, optional
+        Models of the folds that there are already.
 
     Returns
     -------
@@ -104,7 +108,7 @@ def choose_features(
             "leakage_report"
         )
     try:
-        return _by_consensus(problem, usable, report, config)
+        return _by_consensus(problem, usable, report, config, fitted)
     except Exception as error:
         if not config.allow_fallback:
             raise
@@ -128,13 +132,14 @@ def _by_consensus(
     usable: Sequence[str],
     report: pd.DataFrame,
     config: FeatureSelectionConfig,
+    fitted: FoldModels | None,
 ) -> Choice:
     facts = filters.feature_facts(problem, usable, config.filters)
     names = tuple(facts.loc[facts["reason"] == "", "feature"])
     if not names:
         raise ValueError("no feature passes feature_selection.filters")
     sampled, folds = sample_folds(problem, names, config)
-    found = importance.measure_importances(sampled, folds, config)
+    found = importance.measure_importances(sampled, folds, config, fitted)
     scores = consensus.family_scores(found)
     if not scores:
         raise ValueError("no family found any feature important")

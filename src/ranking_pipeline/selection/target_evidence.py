@@ -118,12 +118,12 @@ def evaluate_target(
     if not usable or not families:
         lacking = "feature passes the leakage screen" if families else "family fits it"
         return replace(evaluation, reason=f"no {lacking}")
-    fitted = problem.for_models(usable)
-    fit = cross_fit(fitted, families, config, folds)
-    skill = fitted.measure(combine(fit.scores, fitted))
-    volatility = [name for name in data.volatility_features if name in usable]
-    reference = _reference_skill(fitted, volatility, families, config, folds)
     left_out = [name for name in problem.samples.feature_names if name not in usable]
+    problem = problem.for_models(usable)  # the raw features are let go
+    fit = cross_fit(problem, families, config, folds)
+    skill = problem.measure(combine(fit.scores, problem))
+    volatility = [name for name in data.volatility_features if name in usable]
+    reference = _reference_skill(problem, volatility, families, config, folds)
     text = f"left out by the leakage screen: {', '.join(left_out)}"
     return replace(
         evaluation,
@@ -131,8 +131,8 @@ def evaluate_target(
         reference_mean=_reference_mean(skill, reference, problem),
         consistency=consistency(skill - reference, problem.block_bars),
         families=families,
-        family_rows=_family_rows(fitted, fit, folds),
-        importance_rows=_importance_rows(fitted, fit),
+        family_rows=_family_rows(problem, fit, folds),
+        importance_rows=_importance_rows(problem, fit),
         n_left_out=len(left_out),
         reason=text if left_out else "",
     )

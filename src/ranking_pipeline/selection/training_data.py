@@ -17,6 +17,7 @@ from ranking_pipeline.panel import Panel, to_cross_sections
 from ranking_pipeline.row_ranks import row_ranks
 from ranking_pipeline.selection.config import EstimationConfig
 from ranking_pipeline.selection.problem import Problem, View, view_of
+from ranking_pipeline.selection.shared_rows import SharedRows
 from ranking_pipeline.splits import Splits
 
 Ranks = npt.NDArray[np.float32]
@@ -140,8 +141,11 @@ class TrainingData:
             min_symbols=config.min_symbols,
             min_per_class=config.min_per_class,
             view=view,
-            scaled=self.normal_scores[kept] if view == "cross_section" else None,
+            scaled=self._scaled(kept) if view == "cross_section" else None,
         )
+
+    def _scaled(self, kept: npt.NDArray[np.bool_]) -> SharedRows:
+        return SharedRows(self.normal_scores, np.flatnonzero(kept))
 
     def _ranks(self, view: View) -> Ranks:
         cross_section = view == "cross_section"

@@ -1,0 +1,83 @@
+"""Every command of the page on commands and flags runs as it is printed."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+import yaml
+from click.testing import CliRunner
+from kedro.framework.cli.utils import _split_params, find_run_command
+from kedro.framework.project import configure_project
+
+from tests.running import PROJECT, Place, write_bars
+
+PAGES = ("commands.md", "choosing.md")
+COMMAND = re.compile(r"(?:[A-Z_]+=\S+ )?kedro run[^`\n]*")
+
+
+def printed() -> list[str]:
+    """All commands of the pages, each once."""
+    texts = [(PROJECT / "docs" / page).read_text("utf-8") for page in PAGES]
+    found = [COMMAND.findall(text) for text in texts]
+    return list(dict.fromkeys(line.strip() for lines in found for line in lines))
+
+
+def test_the_pages_have_commands() -> None:
+    assert len(printed()) >= 25
+
+
+@pytest.mark.parametrize("command", [c for c in printed() if "--params" in c])
+def test_the_parameters_of_a_printed_command_are_valid(
+    command: str, tmp_path: Path
+) -> None:
+    words = shlex.split(command)
+    text = next(w.partition("=")[2] for w in words if w.startswith("--params="))
+    text = text.replace("bars.parquet", str(tmp_path))
+    place = Place.make(tmp_path)
+    with place.session(_split_params(None, None, text)) as session:
+        session.load_context()  # refuses what no section knows
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", printed())
+def test_a_printed_command_runs(
+    command: str, copied: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On the smoke market, which stands in for the default one."""
+    monkeypatch.setenv("RANKING_PIPELINE_OUTPUT", str(copied.data))
+    words = shlex.split(_filled_in(command, copied))
+    while "=" in words[0]:
+        monkeypatch.setenv(*words.pop(0).split("=", 1))
+    assert words[:2] == ["kedro", "run"]
+    arguments = words[2:]
+    if not any(word.startswith(("--env", "--config")) for word in arguments):
+        arguments.append(f"--env={copied.env}")
+    monkeypatch.chdir(PROJECT)
+    configure_project("ranking_pipeline")
+    run = find_run_command("ranking_pipeline")
+    done = CliRunner().invoke(run, [*arguments, f"--conf-source={copied.conf}"])
+    assert done.exit_code == 0, done.output
+    assert copied.manifest()["status"] == "finished"
+
+
+def _filled_in(command: str, place: Place) -> str:
+    """Put files and versions of this place where the page has stand-ins."""
+    bars = place.folder / "bars.parquet"
+    file = place.folder / "run.yml"
+    file.write_text(
+        yaml.safe_dump({"run": {"env": place.env, "pipelines": "target_ranking"}}),
+        encoding="utf-8",
+    )
+    if "bars.parquet" in command:
+        write_bars(place, bars)
+    plans = place.data / "05_model_input" / "training_plan.json"
+    version = max(path.name for path in plans.iterdir())
+    given = {"bars.parquet": bars, "FILE": file, "VERSION": version, "OUT": "out"}
+    for stand_in, real in given.items():
+        command = re.sub(rf"(?<==|:){re.escape(stand_in)}\b", str(real), command)
+    # the overlay's engine on the smoke market; tests/jobs has clusters of others
+    command = command.replace(" --params=jobs.address=cluster.json", "")
+    return command.replace("--env=dask", "--params=jobs.engine=dask")
