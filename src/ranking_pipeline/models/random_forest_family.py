@@ -71,6 +71,8 @@ class RandomForestModel(BaseModel):
             n_jobs=self.threads,
         )
         self._forest.fit(train.features, label(train))
+        # The file of a model does not tell how many threads grew it.
+        self._forest.set_params(n_jobs=1)
 
     def predict(self, rows: Samples) -> PredictionOutput:
         """Mean over the trees, added up in their order."""

@@ -6,7 +6,7 @@ against several outcomes costs a few matrix products per bar.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
@@ -19,6 +19,7 @@ Matrix = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.intp]
 
 _SPANNED = 1e-6  # share of its variation that a spanned column keeps by rounding
+_FITS_AT_ONCE = 20_000  # with three references 4 MB
 _MIDDLE = 0.5  # of percentile ranks: sums about it keep their digits
 
 
@@ -98,10 +99,16 @@ def partial_ics(columns: RankColumns) -> npt.NDArray[np.float64]:
     """
     sizes = columns.features.shape[1], columns.outcomes.shape[1]
     result = np.full((columns.n_bars, *sizes), np.nan)
+    waiting: list[tuple[int, int, _Sums]] = []
+    at_once = max(1, _FITS_AT_ONCE // max(sizes[0], 1))
     for rows in _groups(columns.bars):
-        bar = columns.bars[rows.start]
+        bar = int(columns.bars[rows.start])
         for place, group in _blocks(columns, rows):
-            result[bar, :, place] = group.fit().correlation(columns.min_rows)
+            waiting.append((bar, place, group.sums()))
+        if len(waiting) >= at_once:
+            _correlate(waiting, result, columns.min_rows)
+            waiting.clear()
+    _correlate(waiting, result, columns.min_rows)
     return result
 
 
@@ -132,6 +139,23 @@ def partial_products(columns: RankColumns) -> npt.NDArray[np.float64]:
     result = np.full(shape, np.nan)
     np.divide(total, count, out=result, where=count > 0)
     return result
+
+
+_Sums = tuple[Series, Matrix, npt.NDArray[np.float64]]
+
+
+def _correlate(
+    waiting: Sequence[tuple[int, int, _Sums]],
+    result: npt.NDArray[np.float64],
+    min_rows: int,
+) -> None:
+    """Fit the sums of many bars in one step, and write down their correlations."""
+    if not waiting:
+        return
+    bars, places, sums = zip(*waiting, strict=True)
+    n, linear, products = (np.concatenate(parts) for parts in zip(*sums, strict=True))
+    found = _fit(n, linear, products).correlation(min_rows)
+    result[list(bars), :, list(places)] = found.reshape(len(waiting), -1)
 
 
 @dataclass(frozen=True)
@@ -165,9 +189,9 @@ class _Block:
     known: Matrix  # (m, F), 1 or 0
     others: Matrix  # (m, 1 + k): outcome, reference
 
-    def fit(self) -> _Fit:
+    def sums(self) -> _Sums:
+        """Rows (F,), sums (F, 2 + k) and sums of products of each feature's rows."""
         n = self.known.sum(axis=0)
-        size = np.maximum(n, 1.0)
         width = self.others.shape[1]
         first, second = _pairs(width)
         # float matrix products are what is fast here
@@ -179,10 +203,10 @@ class _Block:
         moments[:, second + 1, first + 1] = products
         moments[:, 0, 1:] = moments[:, 1:, 0] = cross
         moments[:, 0, 0] = np.einsum("mf,mf->f", self.values, self.values)
-        means = np.column_stack([sum_x, sums]) / size[:, None]
-        moments -= size[:, None, None] * means[:, :, None] * means[:, None, :]
-        slopes, left, usable = _removed(moments)
-        return _Fit(n, means, slopes, left, usable)
+        return n, np.concatenate([sum_x[:, None], sums], axis=1), moments
+
+    def fit(self) -> _Fit:
+        return _fit(*self.sums())
 
     def products(self, min_rows: int) -> Matrix:
         """Products of the standardised remainders, NaN where not known, (m, F)."""
@@ -198,6 +222,14 @@ class _Block:
         scale[usable] = np.sqrt(fit.left[usable, 0] * fit.left[usable, 1])
         scale[usable] /= fit.n[usable]
         return np.where(self.known > 0, x * y / scale, np.nan)
+
+
+def _fit(n: Series, sums: Matrix, products: npt.NDArray[np.float64]) -> _Fit:
+    size = np.maximum(n, 1.0)
+    means = sums / size[:, None]
+    moments = products - size[:, None, None] * means[:, :, None] * means[:, None, :]
+    slopes, left, usable = _removed(moments)
+    return _Fit(n, means, slopes, left, usable)
 
 
 @cache
@@ -247,7 +279,8 @@ def _blocks(columns: RankColumns, rows: slice) -> Iterator[tuple[int, _Block]]:
     for place in range(outcomes.shape[1]):
         here = np.flatnonzero(np.isfinite(outcomes[:, place]))
         whole = len(here) == len(outcomes)
-        others = np.column_stack([outcomes[here, place], reference[here]])
+        outcome = outcomes[here, place, None]
+        others = np.concatenate([outcome, reference[here]], axis=1)
         x, w = (values, weight) if whole else (values[here], weight[here])
         if len(here):
             yield place, _Block(here, x, w, others)
