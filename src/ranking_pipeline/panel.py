@@ -119,7 +119,8 @@ class Panel:
             raise UserError(
                 f"the bars hold one symbol only, {self.symbols[0]}: ranks within a bar, "
                 "and all that is learned and measured from them, need at least two. "
-                "Give more symbols in data.source or data.symbols"
+                "Give more symbols in data.source or data.symbols, or run "
+                "--pipelines=plan,train, which looks at one symbol over time"
             )
         return self
 

@@ -13,7 +13,7 @@ from scipy.stats import norm
 
 from ranking_pipeline.models.calibration import UNKNOWN, calibrate, shrunk_slope
 from ranking_pipeline.models.collect import MODEL_COLUMNS, join_predictions
-from ranking_pipeline.models.routed import routed
+from ranking_pipeline.models.routed import routed, stitch
 from ranking_pipeline.models.sloped import sloped
 from ranking_pipeline.models.units import in_payoff_units
 
@@ -254,3 +254,12 @@ def test_nothing_routed_adds_nothing() -> None:
     new_models, new_predictions = routed(PLAN, models, table)
     assert len(new_models) == len(new_predictions) == 0
     assert list(new_predictions.columns) == list(table.columns)
+
+
+def test_own_scores_stand_alone_where_no_pooled_model_is() -> None:
+    """Pooled scores are float32 and all missing, own ones are float64."""
+    own = pd.Series([0.1, np.nan, 0.3], dtype="float64")
+    pooled = pd.Series([np.nan] * 3, dtype="float32")
+    route = pd.Series(["SYMBOL_SPECIFIC"] * 3)
+    score = stitch(pooled, own, route, pd.Series([0, 0, 0]))
+    np.testing.assert_allclose(score, [0.1, 0.2, 0.3], rtol=1e-6)

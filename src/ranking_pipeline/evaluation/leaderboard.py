@@ -18,6 +18,7 @@ from ranking_pipeline.evaluation.baselines import (
     oracle_scores,
 )
 from ranking_pipeline.evaluation.config import EvaluationConfig
+from ranking_pipeline.evaluation.formats import CLEAR_T
 from ranking_pipeline.evaluation.measure import Measured, Row, Settings, measure
 from ranking_pipeline.evaluation.model_scores import META, ModelScores, model_scores
 from ranking_pipeline.evaluation.outcomes import Outcome, block, majority_class, outcome
@@ -286,7 +287,9 @@ def _assemble(
 
 
 def _share_of_oracle(table: pd.DataFrame) -> pd.DataFrame:
-    oracle = table[table["kind"] == "oracle"].set_index(["target", "split"])["rank_ic"]
+    """Share of the oracle's IC; NaN where that is not clear of zero itself."""
+    planted = (table["kind"] == "oracle") & (table["ic_t"] > CLEAR_T)
+    oracle = table[planted].set_index(["target", "split"])["rank_ic"]
     keys = pd.MultiIndex.from_frame(table[["target", "split"]])
     best = oracle.reindex(keys).to_numpy(dtype=np.float64)
     share = np.full(len(table), np.nan)

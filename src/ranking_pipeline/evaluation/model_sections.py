@@ -50,8 +50,11 @@ def training_section(
         lead = "No model was trained: the training plan has no job."
         return Section("training", "Model training", lead)
     failed = outcomes[outcomes["status"] != "done"]
+    n_skipped = int((outcomes["status"] == "skipped").sum())
+    n_failed = len(failed) - n_skipped
     lead = f"{len(outcomes) - len(failed)} of {len(outcomes)} training jobs finished"
-    lead += f"; {len(failed)} failed." if len(failed) else "."
+    lead += f"; {n_skipped} had too few rows and were skipped" if n_skipped else ""
+    lead += f"; {n_failed} failed." if n_failed else "."
     grouped = models.groupby(["target", "family", "route"], sort=True)
     counts = grouped.agg(models=("model_id", "size"), rows=("n_rows", "sum"))
     columns = [

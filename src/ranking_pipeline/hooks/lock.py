@@ -32,8 +32,14 @@ class RunLock:
         """Take the lock, or name the run that holds it; then sweep what it may leave."""
         import fcntl
 
-        self._root.mkdir(parents=True, exist_ok=True)
-        self._stream = (self._root / ".lock").open("a+")
+        try:
+            self._root.mkdir(parents=True, exist_ok=True)
+            self._stream = (self._root / ".lock").open("a+")
+        except OSError as problem:
+            raise click.ClickException(
+                f"Nothing can be written below {self._root} ({problem.strerror}). Name "
+                "another place in RANKING_PIPELINE_OUTPUT or data_root."
+            ) from None
         try:
             fcntl.flock(self._stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

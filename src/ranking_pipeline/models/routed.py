@@ -125,11 +125,11 @@ def stitch(
     -------
     Series of float32
     """
-    score = pooled.copy()
+    score, own = pooled.astype(np.float64), own.astype(np.float64)
     lone = route.isin(["SYMBOL_SPECIFIC", "EXPERIMENTAL"]) & own.notna()
     score[lone] = own[lone]
     both = (route == "BOTH") & own.notna()
-    score[both] = pd.concat([own, pooled], axis=1)[both].mean(axis=1)
+    score[both] = pd.concat([own, score], axis=1)[both].mean(axis=1)
     score[route == "BLOCKED"] = np.nan
     median = score.groupby(bars.to_numpy()).transform("median")
     return score.fillna(median).astype(np.float32)

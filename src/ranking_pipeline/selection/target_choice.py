@@ -109,6 +109,8 @@ def choose_features(
         )
     try:
         return _by_consensus(problem, usable, report, config, fitted)
+    except UserError:
+        raise
     except Exception as error:
         if not config.allow_fallback:
             raise
@@ -137,7 +139,10 @@ def _by_consensus(
     facts = filters.feature_facts(problem, usable, config.filters)
     names = tuple(facts.loc[facts["reason"] == "", "feature"])
     if not names:
-        raise ValueError("no feature passes feature_selection.filters")
+        raise UserError(
+            f"no feature of {problem.target} passes feature_selection.filters; lower "
+            "them."
+        )
     sampled, folds = sample_folds(problem, names, config)
     found = importance.measure_importances(sampled, folds, config, fitted)
     scores = consensus.family_scores(found)
