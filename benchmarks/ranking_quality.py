@@ -39,7 +39,6 @@ from ranking_pipeline.learning.networks import NetworkSpec
 from ranking_pipeline.models import registry
 from ranking_pipeline.models.assemble import assemble, feature_ranks, normal_scores
 from ranking_pipeline.models.samples import Samples
-from ranking_pipeline.models.training import thin
 from ranking_pipeline.panel import to_cross_sections
 from ranking_pipeline.ranking.ranker import (
     Ranker,
@@ -49,6 +48,7 @@ from ranking_pipeline.ranking.ranker import (
     train_ranker,
 )
 from ranking_pipeline.ranking.targets import TargetSpec, cross_sectional_target
+from ranking_pipeline.training.fit import thin
 
 LAGS = (0, 1)
 TRAINED_LAG = 1

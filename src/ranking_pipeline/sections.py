@@ -7,7 +7,6 @@ from ranking_pipeline.config import Config, RunConfig
 from ranking_pipeline.data_config import DataPreparationConfig
 from ranking_pipeline.evaluation.config import EvaluationConfig
 from ranking_pipeline.jobs.config import JobsConfig
-from ranking_pipeline.models.config import ModelTrainingConfig
 from ranking_pipeline.pipelines.audit.config import LookaheadConfig
 from ranking_pipeline.pipelines.cs_ranking.config import CsRankingConfig
 from ranking_pipeline.routing.config import RoutingConfig
@@ -15,6 +14,7 @@ from ranking_pipeline.selection.config import (
     FeatureSelectionConfig,
     TargetRankingConfig,
 )
+from ranking_pipeline.training.config import ModelTrainingConfig
 
 SECTIONS: dict[str, type[Config]] = {
     "audit": LookaheadConfig,

@@ -28,7 +28,8 @@ from ranking_pipeline.features.registry import FACTORS
 from ranking_pipeline.labels import compute as label_compute
 from ranking_pipeline.labels import parse_targets
 from ranking_pipeline.learning import channels
-from ranking_pipeline.models import assemble, ridge_family
+from ranking_pipeline.models import assemble
+from ranking_pipeline.models.families import ridge as ridge_family
 from ranking_pipeline.panel import Panel
 from ranking_pipeline.ranking import ranker
 from ranking_pipeline.selection import training_data

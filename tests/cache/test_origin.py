@@ -91,7 +91,7 @@ def test_the_real_evidence_reaches_what_it_is_made_with() -> None:
     found = origin.reached("ranking_pipeline.selection.predictability")
     for name in (
         "selection.target_evidence", "selection.out_of_fold", "models.registry",
-        "models.lightgbm_family", "models.neural_mlp", "models.assemble", "folds",
+        "models.families.lightgbm", "models.families.mlp", "models.assemble", "folds",
         "splits", "panel", "evaluation.inference", "learning.loop", "cache.codec",
     ):  # fmt: skip
         assert f"ranking_pipeline.{name}" in found

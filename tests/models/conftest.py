@@ -13,7 +13,6 @@ import pandas as pd
 import pytest
 
 from ranking_pipeline.models.samples import Samples
-from ranking_pipeline.models.training import TrainingJob
 from ranking_pipeline.panel import Panel
 from ranking_pipeline.splits import make_splits
 from ranking_pipeline.storage import (
@@ -23,6 +22,7 @@ from ranking_pipeline.storage import (
     write_panel,
     write_table,
 )
+from ranking_pipeline.training.fit import TrainingJob
 
 
 def _load_neural_world() -> None:

@@ -11,8 +11,8 @@ import pytest
 
 from ranking_pipeline.errors import UserError
 from ranking_pipeline.models import registry
-from ranking_pipeline.models.low_rank import find_directions, moments
-from ranking_pipeline.models.low_rank_family import LowRankModel
+from ranking_pipeline.models.families.low_rank import LowRankModel
+from ranking_pipeline.models.reduced_rank import find_directions, moments
 from ranking_pipeline.models.samples import Samples
 from ranking_pipeline.panel import Panel
 

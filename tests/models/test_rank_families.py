@@ -23,7 +23,7 @@ from ranking_pipeline.models.rank_queries import Queries, grades
 from ranking_pipeline.models.rank_scale import ScoreScale
 from ranking_pipeline.models.samples import Samples
 from ranking_pipeline.models.store import ModelStore
-from ranking_pipeline.models.training import TrainingJob, run_training_job
+from ranking_pipeline.training.fit import TrainingJob, run_training_job
 
 Make = Callable[[str], tuple[Samples, Samples, Samples]]
 SHARED: dict[str, Any] = {
@@ -427,7 +427,7 @@ def test_classes_are_refused(family: str, samples: Make) -> None:
 def test_a_query_beyond_lightgbms_limit_is_refused(
     samples: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from ranking_pipeline.models import lightgbm_rank_family
+    from ranking_pipeline.models.families import lightgbm_rank as lightgbm_rank_family
 
     monkeypatch.setattr(lightgbm_rank_family, "_LARGEST_QUERY", 10)
     train, _, _ = samples("regression")

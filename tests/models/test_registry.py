@@ -154,8 +154,8 @@ def test_listings_say_what_the_families_say() -> None:
 def test_names_and_tabular_families_import_no_library() -> None:
     code = (
         "import sys\n"
-        "from ranking_pipeline.models import registry, training, plan\n"
-        "from ranking_pipeline.models import collect, routed\n"
+        "from ranking_pipeline.models import registry\n"
+        "from ranking_pipeline.training import collect, fit, plan, routed\n"
         "registry.listing('lstm')\n"
         "for f in ('lightgbm', 'xgboost', 'random_forest', 'ridge',\n"
         "          'lightgbm_rank', 'xgboost_rank'):\n"

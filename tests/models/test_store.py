@@ -20,8 +20,8 @@ from ranking_pipeline.models import forest_file, registry
 from ranking_pipeline.models import store as store_module
 from ranking_pipeline.models.samples import Samples
 from ranking_pipeline.models.store import MANIFEST, ModelStore, content_key
-from ranking_pipeline.models.training import TrainingJob, run_training_job
 from ranking_pipeline.storage import atomic_write, sha256_file
+from ranking_pipeline.training.fit import TrainingJob, run_training_job
 
 KEY = "ab" + "0" * 62
 
@@ -119,8 +119,8 @@ def test_a_sweep_of_another_run_leaves_a_living_writer_alone(tmp_path: Path) -> 
 FIT = """
 import json, sys
 from ranking_pipeline.models import registry
-from ranking_pipeline.models.training_rows import training_rows
-from ranking_pipeline.models import training
+from ranking_pipeline.training.rows import training_rows
+from ranking_pipeline.training import fit as training
 for name in sys.argv[1:]:
     registry.family_type(name)
 print(json.dumps([name for name in sys.modules if name.startswith("ranking_pipeline")]))

@@ -9,14 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from plan_examples import business_days, five_minutes, training_config
 
-from ranking_pipeline.models.config import WalkForwardConfig
-from ranking_pipeline.models.window import WindowBars
 from ranking_pipeline.routing.walk_forward import (
     PlannedWindow,
     TimeAxis,
     plan_windows,
 )
 from ranking_pipeline.splits import make_splits
+from ranking_pipeline.training.config import WalkForwardConfig
+from ranking_pipeline.training.window import WindowBars
 
 
 def refits(months: int | None, train: int | None = None) -> WalkForwardConfig:

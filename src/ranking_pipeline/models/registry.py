@@ -56,29 +56,27 @@ class Listing:
     tasks: frozenset[str] = TASKS
 
 
-_ROOM = "ranking_pipeline.models"
+_ROOM = "ranking_pipeline.models.families"
 _RETURNS = frozenset({"regression"})
 
 
 def _sequence(*aliases: str) -> Listing:
     """Listing of a network over windows of bars."""
-    return Listing(f"{_ROOM}.neural_sequence", "neural", "gpu", True, aliases)
+    return Listing(f"{_ROOM}.sequence", "neural", "gpu", True, aliases)
 
 
 LISTINGS: dict[str, Listing] = {
-    "lightgbm": Listing(
-        f"{_ROOM}.lightgbm_family", "boosting", "cpu", False, ("lgbm", "lgb")
-    ),
-    "xgboost": Listing(f"{_ROOM}.xgboost_family", "boosting", "cpu", False, ("xgb",)),
+    "lightgbm": Listing(f"{_ROOM}.lightgbm", "boosting", "cpu", False, ("lgbm", "lgb")),
+    "xgboost": Listing(f"{_ROOM}.xgboost", "boosting", "cpu", False, ("xgb",)),
     "random_forest": Listing(
-        f"{_ROOM}.random_forest_family", "forest", "cpu", False, ("rf", "forest")
+        f"{_ROOM}.random_forest", "forest", "cpu", False, ("rf", "forest")
     ),
-    "ridge": Listing(f"{_ROOM}.ridge_family", "linear", "cpu", False, ("linear",)),
+    "ridge": Listing(f"{_ROOM}.ridge", "linear", "cpu", False, ("linear",)),
     "low_rank": Listing(
-        f"{_ROOM}.low_rank_family", "linear", "cpu", False, ("reducedrank",), _RETURNS
+        f"{_ROOM}.low_rank", "linear", "cpu", False, ("reducedrank",), _RETURNS
     ),
     "lightgbm_rank": Listing(
-        f"{_ROOM}.lightgbm_rank_family",
+        f"{_ROOM}.lightgbm_rank",
         "boosting",
         "cpu",
         False,
@@ -86,16 +84,14 @@ LISTINGS: dict[str, Listing] = {
         _RETURNS,
     ),
     "xgboost_rank": Listing(
-        f"{_ROOM}.xgboost_rank_family",
+        f"{_ROOM}.xgboost_rank",
         "boosting",
         "cpu",
         False,
         ("xgbrank", "xgbranker", "xgboostranker"),
         _RETURNS,
     ),
-    "mlp": Listing(
-        f"{_ROOM}.neural_mlp", "neural", "gpu", False, ("neuralnetwork", "nn")
-    ),
+    "mlp": Listing(f"{_ROOM}.mlp", "neural", "gpu", False, ("neuralnetwork", "nn")),
     "gru": _sequence(),
     "lstm": _sequence(),
     "alstm": _sequence("attentivelstm", "attentionlstm"),

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["MANIFEST", "PREDICTIONS", "Entry", "ModelStore", "content_key"]
 
 PREDICTIONS = "predictions.parquet"
-_FIT = "ranking_pipeline.models.training"  # it reaches all that a fit depends on
+_FIT = "ranking_pipeline.training.fit"  # it reaches all that a fit depends on
 
 
 class ModelStore(EntryStore):

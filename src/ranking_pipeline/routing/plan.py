@@ -13,7 +13,6 @@ import pandas as pd
 
 from ranking_pipeline.errors import UserError
 from ranking_pipeline.models import registry
-from ranking_pipeline.models.config import PlannedTraining
 from ranking_pipeline.panel import Panel
 from ranking_pipeline.routing.config import RoutingConfig
 from ranking_pipeline.routing.estimates import Market, estimate
@@ -37,6 +36,7 @@ from ranking_pipeline.routing.walk_forward import (
     plan_windows,
 )
 from ranking_pipeline.splits import Splits
+from ranking_pipeline.training.config import PlannedTraining
 
 POOLED_VIEW = "(pooled)"
 CROSS_SECTION = "cross_section"

@@ -8,10 +8,10 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from ranking_pipeline.models.config import WalkForwardConfig
-from ranking_pipeline.models.window import WindowBars
 from ranking_pipeline.panel import Panel
 from ranking_pipeline.splits import Splits
+from ranking_pipeline.training.config import WalkForwardConfig
+from ranking_pipeline.training.window import WindowBars
 
 Months = npt.NDArray[np.int64]
 

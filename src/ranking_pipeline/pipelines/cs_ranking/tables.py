@@ -16,12 +16,12 @@ from ranking_pipeline.bars.interval import interval_minutes
 from ranking_pipeline.errors import UserError
 from ranking_pipeline.jobs.config import JobsConfig
 from ranking_pipeline.models.assemble import locate
-from ranking_pipeline.models.collect import join_predictions
 from ranking_pipeline.panel import Panel, to_cross_sections
 from ranking_pipeline.pipelines.cs_ranking.config import CsRankingConfig
 from ranking_pipeline.pipelines.cs_ranking.progress import progress_bar
 from ranking_pipeline.splits import Splits
 from ranking_pipeline.storage import TableHandle
+from ranking_pipeline.training.collect import join_predictions
 
 if TYPE_CHECKING:
     from ranking_pipeline.ranking.ranker import Ranker, RankerSpec, TrainingData

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from ranking_pipeline.jobs.config import JobsConfig
-from ranking_pipeline.models.config import ModelTrainingConfig
 from ranking_pipeline.storage import PanelHandle, TableHandle
+from ranking_pipeline.training.config import ModelTrainingConfig
 
 if TYPE_CHECKING:
-    from ranking_pipeline.models.training import TrainingJob
+    from ranking_pipeline.training.fit import TrainingJob
 
 Outcomes = list[dict[str, Any]]
 Costs = list[dict[str, Any]]
@@ -44,7 +44,7 @@ def collect_models(
     *planned: Any,
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     """Models, predictions (routed ones included) and outcomes."""
-    from ranking_pipeline.models.routed import collect_routed
+    from ranking_pipeline.training.routed import collect_routed
 
     return collect_routed(
         _expand(config, jobs, *planned),
@@ -70,8 +70,8 @@ def _expand(
     target_manifest: pd.DataFrame,
     splits: dict[str, Any],
 ) -> list[TrainingJob]:
-    from ranking_pipeline.models.plan import expand_plan
     from ranking_pipeline.routing.plan_schema import read_training_plan
+    from ranking_pipeline.training.plan import expand_plan
 
     return expand_plan(
         read_training_plan(plan).model_dump(mode="json"),
@@ -89,7 +89,7 @@ def _expand(
 def _train(
     stage: str, planned: list[TrainingJob], jobs: JobsConfig
 ) -> tuple[Outcomes, Costs]:
-    from ranking_pipeline.models.training import train
+    from ranking_pipeline.training.fit import train
 
     staged = [job for job in planned if job.stage == stage.lower()]
     made = train(staged, stage, jobs)

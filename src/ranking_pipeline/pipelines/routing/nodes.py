@@ -138,8 +138,8 @@ def _setting(
     The parameters come one by one, so that those of the training may change after the
     plan; a list may be the command line's ``'A;B'``.
     """
-    from ranking_pipeline.models.config import PlannedTraining
     from ranking_pipeline.routing.plan import Setting
+    from ranking_pipeline.training.config import PlannedTraining
 
     values = dict(zip(PlannedTraining.model_fields, training, strict=True))
     lists = ("families", "symbol_families", "seeds")

@@ -3,8 +3,8 @@
 from kedro.pipeline import Pipeline, node
 from kedro.pipeline.node import Node
 
-from ranking_pipeline.models.config import PlannedTraining
 from ranking_pipeline.pipelines.routing import nodes
+from ranking_pipeline.training.config import PlannedTraining
 
 TABLES = [
     "panel",

@@ -17,13 +17,13 @@ from ranking_pipeline.jobs.outcome import Outcome
 from ranking_pipeline.jobs.spread import spread
 from ranking_pipeline.models import registry
 from ranking_pipeline.models.base import BaseModel, PredictionOutput
-from ranking_pipeline.models.calibration import UNKNOWN, Calibration, calibrate
 from ranking_pipeline.models.classes import CLASSES
 from ranking_pipeline.models.samples import Samples
 from ranking_pipeline.models.store import PREDICTIONS, Entry, ModelStore
-from ranking_pipeline.models.training_job import TrainingJob
-from ranking_pipeline.models.training_rows import TrainingRows, thin, training_rows
 from ranking_pipeline.storage import write_table
+from ranking_pipeline.training.calibration import UNKNOWN, Calibration, calibrate
+from ranking_pipeline.training.job import TrainingJob
+from ranking_pipeline.training.rows import TrainingRows, thin, training_rows
 
 __all__ = ["Trained", "TrainingJob", "run_training_job", "thin", "train"]
 

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from ranking_pipeline.models.calibration import shrunk_slope
+from ranking_pipeline.training.calibration import shrunk_slope
 
 Floats = npt.NDArray[np.float64]
 
@@ -20,7 +20,7 @@ def in_payoff_units(
     spread; those of a regression that stopped early, or that saw few rows, promise too
     little or too much. A score is therefore multiplied by the slope of the payoff on
     the score, measured on rows that the model did not learn from, and drawn to 1 (see
-    :func:`ranking_pipeline.models.calibration.shrunk_slope`). Models of single symbols
+    :func:`ranking_pipeline.training.calibration.shrunk_slope`). Models of single symbols
     share one slope: each alone has too few rows. Each window of a walk-forward has its
     own, from before the months that it predicts.
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ranking_pipeline.models.collect import MODEL_COLUMNS, join_predictions
+from ranking_pipeline.training.collect import MODEL_COLUMNS, join_predictions
 
 
 def as_tables(

@@ -9,12 +9,12 @@ import pandas as pd
 
 from ranking_pipeline.errors import UserError
 from ranking_pipeline.models import registry
-from ranking_pipeline.models.config import ModelTrainingConfig
 from ranking_pipeline.models.loss_check import only_ranks
-from ranking_pipeline.models.plan_filters import filter_jobs
-from ranking_pipeline.models.training_job import TrainingJob
-from ranking_pipeline.models.window import Window
 from ranking_pipeline.storage import PanelHandle, TableHandle
+from ranking_pipeline.training.config import ModelTrainingConfig
+from ranking_pipeline.training.job import TrainingJob
+from ranking_pipeline.training.plan_filters import filter_jobs
+from ranking_pipeline.training.window import Window
 
 TIME_SERIES = "time_series"
 _RANKING_FAMILIES = frozenset({"lightgbm_rank", "xgboost_rank"})
@@ -35,7 +35,7 @@ def expand_plan(
     """Make the jobs of a plan, exactly: what is not planned is not trained.
 
     The rows and families are those that
-    :func:`ranking_pipeline.models.plan_filters.filter_jobs` leaves. A row of the view
+    :func:`ranking_pipeline.training.plan_filters.filter_jobs` leaves. A row of the view
     over time learns raw targets from raw features: there is no cross-section whose
     ranks could be learned.
 

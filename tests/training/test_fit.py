@@ -14,13 +14,14 @@ import pytest
 
 from ranking_pipeline.errors import UserError
 from ranking_pipeline.jobs.run import run_jobs
-from ranking_pipeline.models import registry, training_rows
+from ranking_pipeline.models import registry
 from ranking_pipeline.models.samples import Samples
 from ranking_pipeline.models.store import ModelStore
-from ranking_pipeline.models.training import TrainingJob, run_training_job, thin
 from ranking_pipeline.panel import Panel
 from ranking_pipeline.splits import Splits
 from ranking_pipeline.storage import TableHandle, sha256_file, write_table
+from ranking_pipeline.training import rows as training_rows
+from ranking_pipeline.training.fit import TrainingJob, run_training_job, thin
 
 Make = Callable[..., TrainingJob]
 Samplers = Callable[[str], tuple[Samples, Samples, Samples]]

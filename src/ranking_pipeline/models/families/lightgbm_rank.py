@@ -10,7 +10,7 @@ from pydantic import Field
 
 from ranking_pipeline.config import Config
 from ranking_pipeline.errors import UserError
-from ranking_pipeline.models.lightgbm_family import LightGBMConfig, LightGBMTrees
+from ranking_pipeline.models.families.lightgbm import LightGBMConfig, LightGBMTrees
 from ranking_pipeline.models.rank_boosting import RankingConfig, RankingTrees
 from ranking_pipeline.models.rank_metric import MeanRankIC
 from ranking_pipeline.models.rank_queries import Queries

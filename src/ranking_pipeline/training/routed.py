@@ -9,12 +9,12 @@ import numpy as np
 import pandas as pd
 
 from ranking_pipeline.jobs.outcome import Outcome
-from ranking_pipeline.models.collect import collect, join_predictions
-from ranking_pipeline.models.derived import as_tables, seed_suffix, spanning
-from ranking_pipeline.models.sloped import sloped
-from ranking_pipeline.models.training import PROBABILITIES
-from ranking_pipeline.models.training_job import TrainingJob
-from ranking_pipeline.models.units import in_payoff_units
+from ranking_pipeline.training.collect import collect, join_predictions
+from ranking_pipeline.training.derived import as_tables, seed_suffix, spanning
+from ranking_pipeline.training.fit import PROBABILITIES
+from ranking_pipeline.training.job import TrainingJob
+from ranking_pipeline.training.sloped import sloped
+from ranking_pipeline.training.units import in_payoff_units
 
 _KEY = ["timestamp", "symbol"]
 
@@ -36,14 +36,14 @@ def routed(
       without an own model takes the median.
 
     Scores of different models meet in one bar here, so all of them are put into units
-    of the payoff first, see :func:`ranking_pipeline.models.units.in_payoff_units`.
+    of the payoff first, see :func:`ranking_pipeline.training.units.in_payoff_units`.
 
     Parameters
     ----------
     routing_plan : dict
         ``targets`` → target → ``route`` and ``symbols`` → symbol → ``route``.
     models, predictions : DataFrame
-        As :func:`ranking_pipeline.models.collect.collect` returns them.
+        As :func:`ranking_pipeline.training.collect.collect` returns them.
 
     Returns
     -------
@@ -85,10 +85,10 @@ def collect_routed(
     ----------
     jobs
     outcomes
-        As :func:`ranking_pipeline.models.training.train` returns them.
+        As :func:`ranking_pipeline.training.fit.train` returns them.
     routing_plan, on_error
-        See :func:`routed`, :func:`ranking_pipeline.models.sloped.sloped` and
-        :func:`ranking_pipeline.models.collect.collect`.
+        See :func:`routed`, :func:`ranking_pipeline.training.sloped.sloped` and
+        :func:`ranking_pipeline.training.collect.collect`.
 
     Returns
     -------

@@ -14,13 +14,7 @@ import pytest
 from ranking_pipeline.errors import UserError
 from ranking_pipeline.jobs.config import JobsConfig
 from ranking_pipeline.models import registry
-from ranking_pipeline.models.config import ModelTrainingConfig, WalkForwardConfig
-from ranking_pipeline.models.routed import collect_routed
 from ranking_pipeline.models.store import PREDICTIONS, ModelStore
-from ranking_pipeline.models.training import run_training_job, train
-from ranking_pipeline.models.training_job import TrainingJob
-from ranking_pipeline.models.training_rows import training_rows
-from ranking_pipeline.models.window import Window
 from ranking_pipeline.panel import Panel
 from ranking_pipeline.routing.unplanned import plan_everything
 from ranking_pipeline.storage import (
@@ -30,6 +24,12 @@ from ranking_pipeline.storage import (
     write_panel,
     write_table,
 )
+from ranking_pipeline.training.config import ModelTrainingConfig, WalkForwardConfig
+from ranking_pipeline.training.fit import run_training_job, train
+from ranking_pipeline.training.job import TrainingJob
+from ranking_pipeline.training.routed import collect_routed
+from ranking_pipeline.training.rows import training_rows
+from ranking_pipeline.training.window import Window
 
 Make = Callable[..., TrainingJob]
 Frames = tuple[pd.DataFrame, pd.DataFrame]
@@ -224,8 +224,8 @@ def run(
     job: Make, panel: Panel, parameters: Any
 ) -> Callable[..., tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]]:
     """Plan, train and collect a target over windows."""
-    from ranking_pipeline.models.plan import expand_plan
     from ranking_pipeline.routing.plan import Setting
+    from ranking_pipeline.training.plan import expand_plan
 
     manifest = pd.DataFrame({"target": ["fwd_ret_2d"], "task": ["regression"]})
 

@@ -14,7 +14,7 @@ from ranking_pipeline.config import Config
 from ranking_pipeline.evaluation.inference import block_length
 from ranking_pipeline.models.base import BaseModel, PredictionOutput
 from ranking_pipeline.models.classes import normalised
-from ranking_pipeline.models.low_rank import Directions, find_directions, moments
+from ranking_pipeline.models.reduced_rank import Directions, find_directions, moments
 from ranking_pipeline.models.registry import register
 from ranking_pipeline.models.samples import Samples
 from ranking_pipeline.models.shrinkage import shrink

@@ -8,7 +8,7 @@ from typing import Any
 
 from ranking_pipeline.errors import UserError
 from ranking_pipeline.models import registry
-from ranking_pipeline.models.config import ModelTrainingConfig
+from ranking_pipeline.training.config import ModelTrainingConfig
 
 Row = dict[str, Any]
 _log = logging.getLogger(__name__)

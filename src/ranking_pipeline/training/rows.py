@@ -12,10 +12,10 @@ from ranking_pipeline.errors import UserError
 from ranking_pipeline.models.assemble import assemble, feature_ranks, normal_scores
 from ranking_pipeline.models.learning_target import learning_target
 from ranking_pipeline.models.samples import Samples
-from ranking_pipeline.models.training_job import TrainingJob
-from ranking_pipeline.models.window import Window
 from ranking_pipeline.splits import Splits
 from ranking_pipeline.storage import PanelHandle, TableHandle
+from ranking_pipeline.training.job import TrainingJob
+from ranking_pipeline.training.window import Window
 
 
 @dataclass(frozen=True)

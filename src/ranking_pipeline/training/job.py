@@ -9,8 +9,8 @@ from typing import Any
 from ranking_pipeline.cache.origin import sources_reached
 from ranking_pipeline.models import registry
 from ranking_pipeline.models.store import content_key
-from ranking_pipeline.models.window import Window
 from ranking_pipeline.storage import PanelHandle, TableHandle, module_digest
+from ranking_pipeline.training.window import Window
 
 
 @dataclass(frozen=True)

@@ -17,24 +17,24 @@ from ranking_pipeline.errors import UserError
 from ranking_pipeline.jobs.config import JobsConfig
 from ranking_pipeline.jobs.outcome import Ledger, Outcome
 from ranking_pipeline.jobs.run import run_jobs
-from ranking_pipeline.models.calibration import shrunk_slope
-from ranking_pipeline.models.collect import (
-    MODEL_COLUMNS,
-    OUTCOME_COLUMNS,
-    PREDICTION_COLUMNS,
-    collect,
-    join_predictions,
-)
-from ranking_pipeline.models.config import ModelTrainingConfig, WalkForwardConfig
 from ranking_pipeline.models.loss_check import (
     OF_LEVEL,
     ONLY_RANK,
     loss_fault,
     only_ranks,
 )
-from ranking_pipeline.models.plan import expand_plan
-from ranking_pipeline.models.routed import collect_routed
-from ranking_pipeline.models.training import TrainingJob, run_training_job, train
+from ranking_pipeline.training.calibration import shrunk_slope
+from ranking_pipeline.training.collect import (
+    MODEL_COLUMNS,
+    OUTCOME_COLUMNS,
+    PREDICTION_COLUMNS,
+    collect,
+    join_predictions,
+)
+from ranking_pipeline.training.config import ModelTrainingConfig, WalkForwardConfig
+from ranking_pipeline.training.fit import TrainingJob, run_training_job, train
+from ranking_pipeline.training.plan import expand_plan
+from ranking_pipeline.training.routed import collect_routed
 
 MANIFEST = pd.DataFrame(
     {"target": ["fwd_ret_2d", "up"], "task": ["regression", "binary"]}

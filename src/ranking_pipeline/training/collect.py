@@ -12,8 +12,8 @@ import pandas as pd
 from ranking_pipeline.errors import UserError
 from ranking_pipeline.jobs.outcome import Outcome
 from ranking_pipeline.models.store import ModelStore
-from ranking_pipeline.models.training import PROBABILITIES, SKIPPED
-from ranking_pipeline.models.training_job import TrainingJob
+from ranking_pipeline.training.fit import PROBABILITIES, SKIPPED
+from ranking_pipeline.training.job import TrainingJob
 
 MODEL_COLUMNS = (
     "model_id",

@@ -11,11 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import norm
 
-from ranking_pipeline.models.calibration import UNKNOWN, calibrate, shrunk_slope
-from ranking_pipeline.models.collect import MODEL_COLUMNS, join_predictions
-from ranking_pipeline.models.routed import routed, stitch
-from ranking_pipeline.models.sloped import sloped
-from ranking_pipeline.models.units import in_payoff_units
+from ranking_pipeline.training.calibration import UNKNOWN, calibrate, shrunk_slope
+from ranking_pipeline.training.collect import MODEL_COLUMNS, join_predictions
+from ranking_pipeline.training.routed import routed, stitch
+from ranking_pipeline.training.sloped import sloped
+from ranking_pipeline.training.units import in_payoff_units
 
 DAYS = pd.to_datetime(["2020-01-01", "2020-01-02"], utc=True).astype(
     "datetime64[ns, UTC]"

@@ -10,11 +10,11 @@ from pydantic import Field
 
 from ranking_pipeline.config import Config
 from ranking_pipeline.models.classes import leaf_size
+from ranking_pipeline.models.families.xgboost import XGBoostConfig, XGBoostTrees
 from ranking_pipeline.models.rank_boosting import RankingConfig, RankingTrees
 from ranking_pipeline.models.rank_metric import MeanRankIC
 from ranking_pipeline.models.rank_queries import Queries
 from ranking_pipeline.models.registry import register
-from ranking_pipeline.models.xgboost_family import XGBoostConfig, XGBoostTrees
 
 if TYPE_CHECKING:
     import xgboost

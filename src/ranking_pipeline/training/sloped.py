@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ranking_pipeline.models.derived import as_tables, seed_suffix, spanning
-from ranking_pipeline.models.training import PROBABILITIES
+from ranking_pipeline.training.derived import as_tables, seed_suffix, spanning
+from ranking_pipeline.training.fit import PROBABILITIES
 
 ROUTE = "partial_pooling"
 # They say of each symbol how far it follows: another slope would count that twice.
@@ -31,7 +31,7 @@ def sloped(
     routing_plan : mapping
         ``targets`` → target → ``partial_pooling``: null, or ``mean`` and ``slopes``.
     models, predictions : DataFrame
-        As :func:`ranking_pipeline.models.collect.collect` returns them.
+        As :func:`ranking_pipeline.training.collect.collect` returns them.
 
     Returns
     -------

@@ -1,0 +1,1 @@
+"""Training: from the plan to fitted models and the rows they predict."""
