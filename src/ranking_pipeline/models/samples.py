@@ -31,6 +31,12 @@ class Samples:
         Bar at which the label is known; -1 where it never is.
     task : str
         ``regression``, ``binary`` or ``three_class``.
+    weight : ndarray of float32, shape (n,), or None
+        How much each row counts in a fit, of mean 1; None: all count alike.
+    auxiliary : ndarray of float32, shape (n, K), or None
+        Further targets of the same rows, NaN where unknown, for families that learn
+        several at once.
+    auxiliary_names : tuple of str, length K
     """
 
     panel: Panel
@@ -41,6 +47,9 @@ class Samples:
     target: npt.NDArray[np.float32]
     label_end: npt.NDArray[np.intp]
     task: str
+    weight: npt.NDArray[np.float32] | None = None
+    auxiliary: npt.NDArray[np.float32] | None = None
+    auxiliary_names: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.bars)
@@ -59,6 +68,8 @@ class Samples:
             features=self.features[rows],
             target=self.target[rows],
             label_end=self.label_end[rows],
+            weight=None if self.weight is None else self.weight[rows],
+            auxiliary=None if self.auxiliary is None else self.auxiliary[rows],
         )
 
     def labelled(self) -> Samples:
