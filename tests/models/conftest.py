@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 
 from ranking_pipeline.models.samples import Samples
 from ranking_pipeline.panel import Panel
@@ -43,6 +45,10 @@ PARAMETERS: dict[str, dict[str, Any]] = {
         "n_rounds": 40,
         "learning_rate": 0.1,
         "max_leaves": 8,
+        "max_depth": None,
+        "l1": 0.0,
+        "objective": "l2",
+        "quantile": 0.5,
         "min_rows_per_leaf": 20,
         "row_share": 0.7,
         "feature_share": 0.7,
@@ -54,6 +60,8 @@ PARAMETERS: dict[str, dict[str, Any]] = {
         "n_rounds": 40,
         "learning_rate": 0.1,
         "max_depth": 3,
+        "objective": "l2",
+        "quantile": 0.5,
         "min_rows_per_leaf": 20,
         "row_share": 0.7,
         "feature_share": 0.7,
@@ -77,6 +85,30 @@ LAG, HORIZON = 1, 2
 @pytest.fixture(scope="session")
 def parameters() -> dict[str, dict[str, Any]]:
     return PARAMETERS
+
+
+# Everything that costs time, made small.
+QUICK: dict[str, Any] = {
+    "n_rounds": 10,
+    "n_trees": 5,
+    "epochs": 1,
+    "sequence_length": 8,
+    "hidden": 8,
+    "rows_per_tree": 400,
+    "sign_draws": 3,
+}
+
+
+@pytest.fixture(scope="session")
+def quick_parameters() -> dict[str, dict[str, Any]]:
+    """The block of every family in ``conf/base``, with what costs time made small."""
+    path = Path(__file__).parents[2] / "conf" / "base" / "parameters_model_training.yml"
+    text = re.sub(r"\$\{[^\n]*\}", "7", path.read_text("utf-8"))
+    blocks = yaml.safe_load(text)["model_training"]["parameters"]
+    return {
+        name: {key: QUICK.get(key, value) for key, value in block.items()}
+        for name, block in blocks.items()
+    }
 
 
 @pytest.fixture(scope="session")

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import pytest
+from click.testing import CliRunner
 
+from ranking_pipeline.cli import cli
 from ranking_pipeline.config import Config
 from ranking_pipeline.errors import UserError
-from ranking_pipeline.models import registry
+from ranking_pipeline.models import extras, registry
 from ranking_pipeline.models.base import BaseModel, PredictionOutput
+from ranking_pipeline.models.family_list import FamilyInfo, describe
 from ranking_pipeline.models.samples import Samples
 
 
@@ -151,12 +156,109 @@ def test_listings_say_what_the_families_say() -> None:
         assert cls.sequence == listing.sequence
 
 
+def test_every_name_is_a_spelling_of_itself_alone() -> None:
+    for name in registry.names():
+        assert registry.canonical(name) == name
+        assert registry.canonical(f"{registry.group_of(name)}:{name}") == name
+    for name, listing in registry.LISTINGS.items():
+        for alias in listing.aliases:
+            assert registry.canonical(alias) == name
+
+
+def test_an_alias_of_two_families_names_both(monkeypatch: pytest.MonkeyPatch) -> None:
+    other = replace(registry.LISTINGS["lightgbm"], aliases=("linear",))
+    monkeypatch.setitem(registry.LISTINGS, "lightgbm", other)
+    with pytest.raises(UserError, match="short for boosting:lightgbm, linear:ridge"):
+        registry.canonical("Linear")
+    assert registry.canonical("linear:linear") == "ridge"
+
+
+def test_the_list_says_what_the_classes_say() -> None:
+    rows = registry.list_models()
+    assert tuple(rows) == registry.names()
+    keys = ("description", "device", "requires_gpu", "tasks", "sequence")
+    for name in registry.LISTINGS:
+        unseen = _unloaded(name)
+        cls = registry.family_type(name)
+        for key in (*keys, "experimental", "extra"):
+            assert getattr(unseen, key) == getattr(cls, key), (name, key)
+        assert unseen.description
+        assert unseen == rows[name]
+
+
+def _unloaded(name: str) -> FamilyInfo:
+    """What is told of a family that was never imported."""
+    known = registry._registered.pop(name)
+    try:
+        return describe(name)
+    finally:
+        registry._registered[name] = known
+
+
+def test_a_group_is_listed_alone_and_an_unknown_one_names_the_others() -> None:
+    linear = registry.list_models("linear")
+    assert {"ridge", "low_rank"} <= set(linear)
+    assert {row.group for row in linear.values()} == {"linear"}
+    with pytest.raises(UserError, match=r"no group 'trees'.*boosting, .*linear"):
+        registry.list_models("trees")
+
+
+def test_the_command_prints_the_list() -> None:
+    done = CliRunner().invoke(cli, ["models", "list", "--group=linear"])
+    lines = done.output.splitlines()
+    assert lines[0].split()[:3] == ["name", "group", "device"]
+    (row,) = (line for line in lines if line.startswith("ridge"))
+    assert row.split()[1:3] == ["linear", "cpu"]
+    assert "ridge regression" in row
+    names = CliRunner().invoke(cli, ["models", "list", "--names"]).output.split()
+    assert names == list(registry.names())
+    wrong = CliRunner().invoke(cli, ["models", "list", "--group=x"])
+    assert wrong.exit_code == 1
+    assert "there is no group 'x'" in wrong.output
+
+
+def test_an_absent_package_names_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(extras.PACKAGES, "gone", ("no_such_package",))
+    registry.register(type("Needy", (Whole,), {"family": "needy", "extra": "gone"}))
+    with pytest.raises(UserError) as caught:
+        registry.create("needy", {}, 1, 1)
+    assert "pip install 'ranking_pipeline[gone]'" in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert not registry.list_models()["needy"].installed
+
+
+def test_every_extra_is_one_that_the_project_declares() -> None:
+    text = (Path(__file__).parents[2] / "pyproject.toml").read_text("utf-8")
+    declared = tomllib.loads(text)["project"]["optional-dependencies"]
+    for extra, packages in extras.PACKAGES.items():
+        assert any(line.startswith(packages[0]) for line in declared[extra])
+    for name, row in registry.list_models().items():
+        assert row.extra in {"", *extras.PACKAGES}, name
+
+
+def test_an_unsuitable_task_and_missing_features_are_refused_at_once(
+    parameters: Any,
+) -> None:
+    block = {**parameters["ridge"], "alpha": 1}
+    with pytest.raises(UserError) as caught:
+        registry.create("ridge", block, 0, 1, task="ranking", features=())
+    text = str(caught.value)
+    assert "task 'ranking' is not one of" in text
+    assert "there are no features" in text
+    assert "alpha: unknown key" in text
+    good = parameters["ridge"]
+    with pytest.raises(UserError, match="features given twice: a"):
+        registry.create("ridge", good, 0, 1, task="binary", features=("a", "b", "a"))
+    assert registry.create("ridge", good, 0, 1, task="binary", features=("a",))
+
+
 def test_names_and_tabular_families_import_no_library() -> None:
     code = (
         "import sys\n"
         "from ranking_pipeline.models import registry\n"
         "from ranking_pipeline.training import collect, fit, plan, routed\n"
         "registry.listing('lstm')\n"
+        "assert registry.list_models()['lstm'].description\n"
         "for f in ('lightgbm', 'xgboost', 'random_forest', 'ridge',\n"
         "          'lightgbm_rank', 'xgboost_rank'):\n"
         "    registry.family_type(f)\n"

@@ -16,7 +16,7 @@ import pytest
 
 from ranking_pipeline.cache.origin import reached
 from ranking_pipeline.errors import UserError
-from ranking_pipeline.models import forest_file, registry
+from ranking_pipeline.models import forest_file, model_meta, registry
 from ranking_pipeline.models import store as store_module
 from ranking_pipeline.models.samples import Samples
 from ranking_pipeline.models.store import MANIFEST, ModelStore, content_key
@@ -34,12 +34,12 @@ def _fill(folder: Path) -> None:
 def test_an_entry_is_what_was_written(tmp_path: Path) -> None:
     store = ModelStore(tmp_path / "store")
     assert store.find(KEY) is None
-    entry = store.write(KEY, _fill, {"family": "ridge"})
+    entry = store.write(KEY, _fill, {"family": "ridge", "features": ["a"]})
     assert entry.folder == tmp_path / "store" / "ab" / KEY
     assert store.find(KEY) == entry
     assert entry.files["two.txt"] == sha256_file(entry.folder / "two.txt")
     names = sorted(p.name for p in (tmp_path / "store").rglob("*") if p.is_file())
-    assert names == [MANIFEST, "one.txt", "two.txt"]
+    assert names == sorted([MANIFEST, "one.txt", "two.txt"])
 
 
 def test_a_failed_writer_leaves_nothing(tmp_path: Path) -> None:
@@ -228,3 +228,135 @@ def test_a_forest_file_has_no_clock_and_no_addresses(
         schema = archive.read("schema.json").decode()
     assert '"__id__": 1,' in schema or '"__id__": 1}' in schema
     assert str(id(model)) not in schema
+
+
+SCHEMA = Path(model_meta.__file__).with_name("model_meta.schema.json")
+
+
+@pytest.mark.parametrize("family", ["ridge", "mlp", "lstm"])
+def test_the_meta_document_of_a_stored_model_fits_its_schema(
+    family: str,
+    job: Callable[..., TrainingJob],
+    quick_parameters: dict[str, dict[str, Any]],
+) -> None:
+    import jsonschema
+
+    made = job(family=family, parameters=quick_parameters[family])
+    key = run_training_job(made)["key"]
+    store = ModelStore(Path(made.store_root))
+    meta = json.loads((store.folder(key) / "model_meta.json").read_text())
+    jsonschema.validate(meta, json.loads(SCHEMA.read_text()))
+    names = {path.name for path in store.folder(key).iterdir()}
+    assert set(meta["files"]) == names - {"model_meta.json"}
+    raw = registry.listing(family).sequence
+    assert meta["input_mode"] == ("raw_sequence" if raw else "features")
+    assert meta["feature_list"] == ([] if raw else list(made.features))
+    assert meta["libraries"]["numpy"] == np.__version__
+
+
+def _as_version_1(store: ModelStore, key: str) -> None:
+    """Turn an entry into what the first version of the store wrote."""
+    path = store.folder(key) / MANIFEST
+    entry = store.listed(key)
+    path.unlink()
+    document = {"files": dict(entry.files), "facts": dict(entry.facts)}
+    (store.folder(key) / "manifest.json").write_text(json.dumps(document))
+
+
+def test_an_entry_of_the_first_version_still_loads(
+    job: Callable[..., TrainingJob], samples: Any
+) -> None:
+    made = job(family="ridge")
+    key = run_training_job(made)["key"]
+    store, (_, _, later) = ModelStore(Path(made.store_root)), samples("regression")
+    before = store.load_model(key).predict(later).score
+    _as_version_1(store, key)
+    entry = store.verified(key)
+    assert entry.facts["features"] == list(made.features)
+    np.testing.assert_array_equal(store.load_model(key).predict(later).score, before)
+    content = bytearray((entry.folder / "model.safetensors").read_bytes())
+    content[-1] ^= 1
+    (entry.folder / "model.safetensors").write_bytes(content)
+    with pytest.raises(UserError, match="damaged or was altered"):
+        store.load_model(key)
+
+
+@pytest.mark.parametrize(
+    ("document", "text"),
+    [
+        ({"schema_version": 3, "files": {}}, "schema version 3.*update"),
+        ({"schema_version": "x"}, "schema version 'x'"),
+        ({"schema_version": 2}, "no finished model"),
+        ({"schema_version": 2, "files": [], "feature_list": []}, "does not tell"),
+        ([1], "no model meta"),
+        (None, "no model meta"),
+    ],
+)
+def test_a_meta_document_that_is_none_of_ours_is_refused(
+    tmp_path: Path, document: Any, text: str
+) -> None:
+    store = ModelStore(tmp_path)
+    folder = store.write(KEY, _fill, {}).folder
+    (folder / MANIFEST).write_text(json.dumps(document))
+    with pytest.raises(UserError, match=text):
+        store.load_model(KEY)
+
+
+FUZZ = """
+import json, sys
+from pathlib import Path
+from ranking_pipeline.errors import UserError
+from ranking_pipeline.models.store import ModelStore
+
+store, refused = ModelStore(Path(sys.argv[1])), 0
+for key in sys.argv[2:]:
+    folder = store.folder(key)
+    for path in sorted(folder.glob("model.*")):
+        content = path.read_bytes()
+        last = len(content) - 1
+        harmed = [content[:k] for k in (0, 1, 8, 100, last // 2, last)]
+        harmed += [content[:k] + bytes([content[k] ^ 255]) + content[k + 1 :]
+                   for k in range(0, last, max(1, last // 20))]
+        harmed += [content + b"x", b"\\x80\\x04" + content, bytes(64)]
+        for damaged in harmed:
+            path.write_bytes(damaged)
+            try:
+                store.load_model(key)
+            except UserError:
+                refused += 1
+            else:
+                sys.exit(f"{path} of {len(damaged)} bytes was opened")
+        path.write_bytes(content)
+    store.load_model(key)
+print(refused)
+"""
+
+
+def test_damaged_files_never_reach_a_parser_nor_end_the_process(
+    job: Callable[..., TrainingJob], quick_parameters: dict[str, dict[str, Any]]
+) -> None:
+    wanted = ("lightgbm", "xgboost", "catboost", "mlp", "ridge", "random_forest")
+    present = [name for name in wanted if name in registry.LISTINGS]
+    made = [
+        job(family=name, parameters=quick_parameters[name], max_train_rows=300)
+        for name in present
+    ]
+    keys = [run_training_job(one)["key"] for one in made]
+    command = [sys.executable, "-c", FUZZ, made[0].store_root, *keys]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) >= 25 * len(keys)
+
+
+def test_files_of_another_family_are_refused(job: Callable[..., TrainingJob]) -> None:
+    """Even when somebody has made the hashes fit."""
+    made = [job(family=name) for name in ("lightgbm", "ridge")]
+    trees, line = (run_training_job(one)["key"] for one in made)
+    store = ModelStore(Path(made[0].store_root))
+    path = store.folder(trees) / MANIFEST
+    meta = json.loads(path.read_text())
+    other = json.loads((store.folder(line) / MANIFEST).read_text())
+    meta |= {"family": "ridge", "parameters": other["parameters"]}
+    path.write_text(json.dumps(meta))
+    with pytest.raises(UserError, match="cannot be read as a model of family 'ridge'"):
+        store.load_model(trees)

@@ -57,6 +57,7 @@ class EntryStore:
     title: ClassVar[str] = "cache"
     content: ClassVar[str] = "entry"
     remedy: ClassVar[str] = "It is to be made again"
+    manifest: ClassVar[str] = MANIFEST
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -84,8 +85,8 @@ class EntryStore:
         """
         folder = self.folder(key)
         try:
-            manifest = json.loads((folder / MANIFEST).read_text("utf-8"))
-            return Entry(key, folder, dict(manifest["files"]), dict(manifest["facts"]))
+            document = json.loads((folder / self.manifest).read_text("utf-8"))
+            return Entry(key, folder, *self._parts(document))
         except (OSError, ValueError, KeyError, TypeError):
             raise UserError(
                 f"{self.title} {self.root} has no finished {self.content} {key}. "
@@ -140,9 +141,17 @@ class EntryStore:
             files = {path.name: sha256_file(path) for path in made}
             for path in made:
                 sync(path)
-            write_json(scratch / MANIFEST, {"files": files, "facts": dict(facts)})
+            write_json(scratch / self.manifest, self._document(files, dict(facts)))
             self._install(scratch, folder)
         return Entry(key, folder, files, dict(facts))
+
+    def _document(self, files: dict[str, str], facts: dict[str, Any]) -> dict[str, Any]:
+        """Make the manifest of an entry."""
+        return {"files": files, "facts": facts}
+
+    def _parts(self, document: Any) -> tuple[dict[str, str], dict[str, Any]]:
+        """Take files and facts out of a manifest."""
+        return dict(document["files"]), dict(document["facts"])
 
     def sweep(self, older_than_seconds: float | None = None) -> int:
         """Remove the scratch folders of dead writers, and entries above an age.
@@ -164,7 +173,7 @@ class EntryStore:
         if age is None:
             return []
         limit, found = time.time() - age, []
-        for manifest in self.root.glob(f"[0-9a-f][0-9a-f]/*/{MANIFEST}"):
+        for manifest in self.root.glob(f"[0-9a-f][0-9a-f]/*/{self.manifest}"):
             with suppress(FileNotFoundError):
                 if manifest.stat().st_mtime < limit:
                     found.append(manifest.parent)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -34,6 +35,20 @@ class PredictionOutput:
     score: npt.NDArray[np.float32]
     probabilities: npt.NDArray[np.float32] | None = None
 
+    @property
+    def classes(self) -> npt.NDArray[np.float32] | None:
+        """Most probable class of each row, shape (n,), or None without classes.
+
+        One of -1, 0, 1 for three classes and of 0, 1 for two; the lower class where two
+        are as probable; NaN where the row has no probabilities.
+        """
+        if self.probabilities is None:
+            return None
+        known = np.isfinite(self.probabilities).all(axis=1)
+        lowest = -1 if self.probabilities.shape[1] == 3 else 0
+        best = self.probabilities.argmax(axis=1) + lowest
+        return np.where(known, best, np.nan).astype(np.float32)
+
 
 class BaseModel(ABC):
     """One fitted or unfitted model of a family.
@@ -47,6 +62,9 @@ class BaseModel(ABC):
     device: ClassVar[str]  # "cpu" or "gpu": the training stage to which it belongs
     tasks: ClassVar[frozenset[str]]
     sequence: ClassVar[bool] = False  # learns from windows of bars, not from factors
+    requires_gpu: ClassVar[bool] = False  # cannot be trained on a CPU at all
+    experimental: ClassVar[bool] = False  # to be tried, not to be relied on
+    extra: ClassVar[str] = ""  # of ranking_pipeline: installs the packages it needs
     config_type: ClassVar[type[Config]]
 
     def __init__(self, config: Config, *, seed: int, threads: int) -> None:
@@ -93,8 +111,9 @@ class BaseModel(ABC):
         Raises
         ------
         UserError
-            For an unsuitable task, no rows, no features, unknown targets or infinite
-            features. A NaN feature is allowed: it means "not yet known".
+            For an unsuitable task, no rows, no features, unknown targets, labels that
+            are no class of the task, infinite features, or weights that are no weights.
+            A NaN feature is allowed: it means "not yet known".
         """
         faults = []
         if train.task not in self.tasks:
@@ -103,11 +122,31 @@ class BaseModel(ABC):
             faults.append("there are no labelled rows")
         if not self.sequence and not train.feature_names:
             faults.append("there are no features")
-        if not np.isfinite(train.target).all():
-            faults.append("some targets are not known; pass rows.labelled()")
-        infinite = np.isinf(train.features).any(axis=0)
-        if infinite.any():
-            named = [train.feature_names[k] for k in np.flatnonzero(infinite)]
-            faults.append(f"features with infinite values: {', '.join(named)}")
+        faults += [*_target_faults(train), *_value_faults(train)]
         if faults:
             raise UserError(f"{self.family} cannot be fitted: " + "; ".join(faults))
+
+
+def _target_faults(train: Samples) -> Iterator[str]:
+    # classes.py imports this module
+    from ranking_pipeline.models.classes import CLASSES
+
+    known = np.isfinite(train.target)
+    if not known.all():
+        yield "some targets are not known; pass rows.labelled()"
+    classes = CLASSES.get(train.task)
+    if classes is not None:
+        strange = np.setdiff1d(train.target[known], np.array(classes))
+        if len(strange):
+            yield f"labels {strange[:5].tolist()} are none of the classes {classes}"
+
+
+def _value_faults(train: Samples) -> Iterator[str]:
+    infinite = np.isinf(train.features).any(axis=0)
+    if infinite.any():
+        named = [train.feature_names[k] for k in np.flatnonzero(infinite)]
+        yield f"features with infinite values: {', '.join(named)}"
+    if train.weight is not None and len(train):
+        weight = train.weight
+        if not (np.isfinite(weight).all() and (weight >= 0).all() and weight.any()):
+            yield "weights are to be finite, at least 0, and not all 0"

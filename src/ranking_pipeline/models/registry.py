@@ -2,30 +2,30 @@
 
 from __future__ import annotations
 
-import difflib
-import inspect
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import ValidationError
 
 from ranking_pipeline.config import Config
 from ranking_pipeline.errors import UserError
+from ranking_pipeline.models import extras
 from ranking_pipeline.models.base import BaseModel
+from ranking_pipeline.models.entry_points import PlugIn, plug_ins
+from ranking_pipeline.models.family_checks import (
+    TASKS,
+    faults_of,
+    place_of,
+    same_definition,
+)
+from ranking_pipeline.models.family_names import Known, find
+
+if TYPE_CHECKING:
+    from ranking_pipeline.models.family_list import FamilyInfo
 
 FamilyType = TypeVar("FamilyType", bound=type[BaseModel])
-
-TASKS = frozenset({"regression", "binary", "three_class"})
-_DECLARED: Mapping[str, type] = {
-    "family": str,
-    "description": str,
-    "device": str,
-    "tasks": frozenset,
-    "sequence": bool,
-    "config_type": type,
-}
 
 
 @dataclass(frozen=True)
@@ -58,6 +58,7 @@ class Listing:
 
 _ROOM = "ranking_pipeline.models.families"
 _RETURNS = frozenset({"regression"})
+_CLASSES = TASKS - _RETURNS
 
 
 def _sequence(*aliases: str) -> Listing:
@@ -72,6 +73,27 @@ LISTINGS: dict[str, Listing] = {
         f"{_ROOM}.random_forest", "forest", "cpu", False, ("rf", "forest")
     ),
     "ridge": Listing(f"{_ROOM}.ridge", "linear", "cpu", False, ("linear",)),
+    "catboost": Listing(f"{_ROOM}.catboost", "boosting", "cpu", False, ("cat",)),
+    "hist_boosting": Listing(
+        f"{_ROOM}.hist_boosting",
+        "boosting",
+        "cpu",
+        False,
+        ("hgb", "histgradientboosting", "histogramboosting"),
+    ),
+    "ngboost": Listing(
+        f"{_ROOM}.ngboost", "boosting", "cpu", False, ("ngb",), _RETURNS
+    ),
+    "extra_trees": Listing(f"{_ROOM}.extra_trees", "forest", "cpu", False, ("et",)),
+    "elastic_net": Listing(f"{_ROOM}.elastic_net", "linear", "cpu", False, ("enet",)),
+    "logistic": Listing(
+        f"{_ROOM}.logistic",
+        "linear",
+        "cpu",
+        False,
+        ("logit", "logisticregression"),
+        _CLASSES,
+    ),
     "low_rank": Listing(
         f"{_ROOM}.low_rank", "linear", "cpu", False, ("reducedrank",), _RETURNS
     ),
@@ -92,6 +114,14 @@ LISTINGS: dict[str, Listing] = {
         _RETURNS,
     ),
     "mlp": Listing(f"{_ROOM}.mlp", "neural", "gpu", False, ("neuralnetwork", "nn")),
+    "vae": Listing(f"{_ROOM}.vae", "neural", "gpu", False, ("variationalautoencoder",)),
+    "gan": Listing(
+        f"{_ROOM}.gan", "neural", "gpu", False, ("wgan", "conditionalgan"), _RETURNS
+    ),
+    "meta_learning": Listing(
+        f"{_ROOM}.meta_learning", "neural", "gpu", False, ("reptile",)
+    ),
+    "multi_task": Listing(f"{_ROOM}.multi_task", "neural", "gpu", False),
     "gru": _sequence(),
     "lstm": _sequence(),
     "alstm": _sequence("attentivelstm", "attentionlstm"),
@@ -100,6 +130,18 @@ LISTINGS: dict[str, Listing] = {
     "mixer": _sequence("tsmixer", "mlpmixer"),
     "stock_transformer": _sequence(),
     "cross_stock": _sequence("crossstockattention"),
+    "cnn1d": _sequence("cnn", "convolution"),
+    "nhits": _sequence(),
+    "tft": _sequence("temporalfusiontransformer"),
+    "patchtst": _sequence("patchtransformer"),
+    "timesfm": Listing(f"{_ROOM}.timesfm", "neural", "gpu", True),
+    "tab_transformer": Listing(
+        f"{_ROOM}.tab_transformer",
+        "neural",
+        "gpu",
+        False,
+        ("tabulartransformer", "fttransformer"),
+    ),
 }
 _registered: dict[str, type[BaseModel]] = {}
 
@@ -115,14 +157,15 @@ def register(cls: FamilyType) -> FamilyType:
     ValueError
         When another class already has the name; both places are named.
     """
-    faults = _faults(cls)
+    faults = faults_of(cls)
+    faults += [] if faults else _unlike_listing(cls)
     if faults:
-        raise TypeError(f"{_place(cls)} is no complete family: " + "; ".join(faults))
+        raise TypeError(f"{place_of(cls)} is no complete family: " + "; ".join(faults))
     known = _registered.get(cls.family)
-    if known is not None and not _same_definition(known, cls):
+    if known is not None and not same_definition(known, cls):
         raise ValueError(
-            f"family {cls.family!r} is registered twice: by {_place(known)} "
-            f"and by {_place(cls)}"
+            f"family {cls.family!r} is registered twice: by {place_of(known)} "
+            f"and by {place_of(cls)}"
         )
     _registered[cls.family] = cls
     return cls
@@ -130,25 +173,85 @@ def register(cls: FamilyType) -> FamilyType:
 
 def names() -> tuple[str, ...]:
     """Names of all families, sorted; nothing is imported."""
-    return tuple(sorted({*LISTINGS, *_registered}))
+    brought = (plug_in.name for plug_in in plug_ins())
+    return tuple(sorted({*LISTINGS, *_registered, *brought}))
+
+
+def list_models(group: str | None = None) -> dict[str, FamilyInfo]:
+    """Canonical names, and what is known of each family; nothing is imported.
+
+    Raises
+    ------
+    UserError
+        For a group that does not exist, with the list of those that do.
+    """
+    from ranking_pipeline.models.family_list import describe
+
+    rows = {name: describe(name) for name in names()}
+    groups = sorted({row.group for row in rows.values()})
+    if group is not None and group not in groups:
+        raise UserError(
+            f"there is no group {group!r} of model families. Available: "
+            + ", ".join(groups)
+        )
+    return {name: row for name, row in rows.items() if group in (None, row.group)}
 
 
 def listing(name: str) -> Listing:
-    """Tell what is known of a family without importing it."""
+    """Tell what is known of a family; only one of another package is imported."""
     name = canonical(name)
     if name in LISTINGS:
         return LISTINGS[name]
-    cls = _registered[name]
-    return Listing(cls.__module__, "own", cls.device, cls.sequence, tasks=cls.tasks)
+    cls, group = family_type(name), group_of(name)
+    return Listing(cls.__module__, group, cls.device, cls.sequence, tasks=cls.tasks)
+
+
+def group_of(name: str) -> str:
+    """Group of a canonical name: ``plugin`` from another package, ``own`` from code."""
+    if name in LISTINGS:
+        return LISTINGS[name].group
+    return "plugin" if _brought(name) else "own"
+
+
+def module_of(name: str) -> tuple[str, str]:
+    """Module behind a canonical name, and the name of the class where it is known."""
+    if name in LISTINGS:
+        return LISTINGS[name].module, ""
+    for plug_in in _brought(name):
+        return plug_in.module, plug_in.attribute
+    return _registered[name].__module__, _registered[name].__name__
+
+
+def places(name: str) -> list[str]:
+    """Everything that claims a canonical name: modules, and packages not ours."""
+    ours = [LISTINGS[name].module] if name in LISTINGS else []
+    claims = [*ours, *(plug_in.place for plug_in in _brought(name))]
+    return claims or [place_of(_registered[name])]
+
+
+def loaded(name: str) -> type[BaseModel] | None:
+    """Get the class of a canonical name if it has been imported already."""
+    return _registered.get(name)
 
 
 def family_type(name: str) -> type[BaseModel]:
-    """Get the class of one family; imports the module of that family alone."""
+    """Get the class of one family; imports the module of that family alone.
+
+    Raises
+    ------
+    UserError
+        For an unknown or ambiguous name, a name that two packages claim, a package that
+        cannot be loaded, or an optional package that is not installed.
+    """
     name = canonical(name)
     if name not in _registered:
-        _import(LISTINGS[name].module, name)
+        if name in LISTINGS:
+            _import(LISTINGS[name].module, name)
+        else:
+            _load(_brought(name)[0])
     if name not in _registered:
-        raise TypeError(f"{LISTINGS[name].module} does not register {name!r}")
+        raise TypeError(f"{places(name)[0]} does not register {name!r}")
+    extras.require(name, _registered[name].extra)
     return _registered[name]
 
 
@@ -158,27 +261,57 @@ def families() -> dict[str, type[BaseModel]]:
 
 
 def canonical(name: str) -> str:
-    """Find the name behind a spelling such as ``LightGBM``, ``lgbm`` or ``RF``.
+    """Find the name behind a spelling such as ``LightGBM``, ``boosting:lgbm`` or ``RF``.
 
     Raises
     ------
     UserError
-        For an unknown name, with the nearest one and the list of those that exist.
+        For an unknown name, with the nearest one and the list of those that exist; for
+        a short name of several families, with their full names; for a name that two
+        packages claim, with both places.
     """
-    group, _, short = str(name).rpartition(":")
-    spelling = _plain(short)
-    spellings = {_plain(known): known for known in names()}
-    for known, entry in LISTINGS.items():
-        spellings.update(dict.fromkeys(entry.aliases, known))
-    found = spellings.get(spelling)
-    if found is None or (group and _plain(group) != listing(found).group):
-        near = difflib.get_close_matches(spelling, spellings, n=1)
-        hint = f" Did you mean {spellings[near[0]]!r}?" if near else ""
+    known = {one: Known(group_of(one), _aliases(one)) for one in names()}
+    found = find(str(name), known)
+    claims = places(found)
+    if len(claims) > 1:
         raise UserError(
-            f"model family {name!r} does not exist.{hint} Available: "
-            + ", ".join(names())
+            f"model family {found!r} is given twice: by {' and by '.join(claims)}. "
+            "Rename the family of the package, or uninstall the package."
         )
     return found
+
+
+def _aliases(name: str) -> tuple[str, ...]:
+    return LISTINGS[name].aliases if name in LISTINGS else ()
+
+
+def _brought(name: str) -> list[PlugIn]:
+    """Entry points of other packages that claim a name."""
+    return [plug_in for plug_in in plug_ins() if plug_in.name == name]
+
+
+def _load(plug_in: PlugIn) -> None:
+    """Import a family of another package and register its class.
+
+    Raises
+    ------
+    UserError
+        When it cannot be imported, or is no complete family of that name.
+    """
+    cls = plug_in.load()
+    try:
+        if cls is not None:
+            register(cls)
+    except (TypeError, ValueError) as error:
+        raise UserError(
+            f"model family {plug_in.name!r} of {plug_in.place}: {error}"
+        ) from None
+    if plug_in.name not in _registered:
+        brought = "none" if cls is None else repr(cls.family)
+        raise UserError(
+            f"{plug_in.place} promises the model family {plug_in.name!r} and brings "
+            f"{brought}. The name of an entry point is that of its family."
+        )
 
 
 def validate(family: str, parameters: Mapping[str, Any]) -> Config:
@@ -202,7 +335,13 @@ def validate(family: str, parameters: Mapping[str, Any]) -> Config:
 
 
 def create(
-    family: str, parameters: Mapping[str, Any], seed: int, threads: int
+    family: str,
+    parameters: Mapping[str, Any],
+    seed: int,
+    threads: int,
+    *,
+    task: str | None = None,
+    features: Sequence[str] | None = None,
 ) -> BaseModel:
     """Make an unfitted model of a family.
 
@@ -216,8 +355,42 @@ def create(
         Fixes every random choice of the fit.
     threads
         How many threads the fit may use; the result does not depend on it.
+    task, features
+        What the model is for; where given, an unsuitable task and an empty or repeating
+        list of features are refused now instead of at the fit.
+
+    Raises
+    ------
+    UserError
+        Naming everything that is wrong with the parameters, the task and the features.
     """
-    return family_type(family)(validate(family, parameters), seed=seed, threads=threads)
+    cls, faults = family_type(family), []
+    if task is not None and task not in cls.tasks:
+        faults.append(f"task {task!r} is not one of {sorted(cls.tasks)}")
+    if features is not None and not cls.sequence:
+        faults += _feature_faults(features)
+    try:
+        config = validate(family, parameters)
+    except UserError as error:
+        faults.append(str(error))
+    if faults:
+        raise UserError(f"{cls.family} cannot be made: " + "; ".join(faults))
+    return cls(config, seed=seed, threads=threads)
+
+
+def _feature_faults(features: Sequence[str]) -> list[str]:
+    twice = sorted({name for name in features if list(features).count(name) > 1})
+    if twice:
+        return [f"features given twice: {', '.join(twice)}"]
+    return [] if features else ["there are no features"]
+
+
+def _unlike_listing(cls: type[BaseModel]) -> list[str]:
+    listed = LISTINGS.get(cls.family)
+    declared = (cls.device, cls.sequence)
+    if listed is None or (listed.device, listed.sequence) == declared:
+        return []
+    return ["device or sequence differs from the listing in registry.py"]
 
 
 def _import(module: str, name: str) -> None:
@@ -230,54 +403,6 @@ def _import(module: str, name: str) -> None:
             f"model family {name!r} needs the package {error.name!r}, which is not "
             f"installed. Install it or take {name!r} out of the list of families."
         ) from None
-
-
-def _faults(cls: type) -> list[str]:
-    if not (inspect.isclass(cls) and issubclass(cls, BaseModel)):
-        return ["it does not derive from BaseModel"]
-    open_methods = sorted(getattr(cls, "__abstractmethods__", ()))
-    faults = [f"method {method!r} is not implemented" for method in open_methods]
-    for attribute, kind in _DECLARED.items():
-        value = getattr(cls, attribute, None)
-        if not isinstance(value, kind):
-            faults.append(f"attribute {attribute!r} is not a {kind.__name__}")
-    if not faults:
-        faults += _wrong_values(cls)
-    return faults
-
-
-def _wrong_values(cls: type[BaseModel]) -> list[str]:
-    faults = []
-    if cls.device not in {"cpu", "gpu"}:
-        faults.append(f"device {cls.device!r} is neither 'cpu' nor 'gpu'")
-    if not cls.tasks or not cls.tasks <= TASKS:
-        faults.append(f"tasks {sorted(cls.tasks)} are not among {sorted(TASKS)}")
-    if not issubclass(cls.config_type, Config):
-        faults.append("config_type does not derive from Config")
-    listed = LISTINGS.get(cls.family)
-    declared = (cls.device, cls.sequence)
-    if listed is not None and (listed.device, listed.sequence) != declared:
-        faults.append("device or sequence differs from the listing in registry.py")
-    return faults
-
-
-def _same_definition(known: type, cls: type) -> bool:
-    """Whether a module was merely reloaded, as notebooks do."""
-    local = "<locals>" in cls.__qualname__
-    same = (known.__module__, known.__qualname__) == (cls.__module__, cls.__qualname__)
-    return same and not local
-
-
-def _place(cls: type) -> str:
-    try:
-        line = inspect.getsourcelines(cls)[1]
-        return f"{cls.__qualname__} ({inspect.getsourcefile(cls)}:{line})"
-    except (OSError, TypeError):
-        return f"{cls.__module__}.{cls.__qualname__}"
-
-
-def _plain(name: str) -> str:
-    return "".join(letter for letter in name.lower() if letter.isalnum())
 
 
 def _describe(fault: Any) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ranking_pipeline.errors import UserError
 from ranking_pipeline.panel import Panel
 
 
@@ -37,6 +38,11 @@ class Samples:
         Further targets of the same rows, NaN where unknown, for families that learn
         several at once.
     auxiliary_names : tuple of str, length K
+
+    Raises
+    ------
+    UserError
+        Where arrays have not the shapes above; all of them are named at once.
     """
 
     panel: Panel
@@ -50,6 +56,30 @@ class Samples:
     weight: npt.NDArray[np.float32] | None = None
     auxiliary: npt.NDArray[np.float32] | None = None
     auxiliary_names: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        n = len(self.bars)
+        expected: dict[str, tuple[int, ...]] = {
+            "bars": (n,),
+            "symbols": (n,),
+            "features": (n, len(self.feature_names)),
+            "target": (n,),
+            "label_end": (n,),
+            "weight": (n,),
+            "auxiliary": (n, len(self.auxiliary_names)),
+        }
+        found = {
+            name: np.shape(getattr(self, name))
+            for name in expected
+            if getattr(self, name) is not None
+        }
+        wrong = [
+            f"{name} has shape {found[name]} and not {expected[name]}"
+            for name in found
+            if found[name] != expected[name]
+        ]
+        if wrong:
+            raise UserError("rows of a model do not fit together: " + "; ".join(wrong))
 
     def __len__(self) -> int:
         return len(self.bars)
@@ -80,3 +110,34 @@ class Samples:
         """Keep the rows, with the named feature columns in that order."""
         columns = [self.feature_names.index(name) for name in names]
         return replace(self, features=self.features[:, columns], feature_names=names)
+
+
+def thin(rows: Samples, max_rows: int) -> Samples:
+    """Keep at most ``max_rows`` rows; see :func:`thin_bars`."""
+    if len(rows) <= max_rows:
+        return rows
+    return rows.take(thin_bars(rows.bars, max_rows))
+
+
+def thin_bars(bars: npt.NDArray[np.intp], max_rows: int) -> npt.NDArray[np.intp]:
+    """Positions of at most ``max_rows`` rows: whole bars, evenly spread in time.
+
+    Rows of one bar say much the same; what many bars say is kept.
+
+    Parameters
+    ----------
+    bars : ndarray of int, shape (n,)
+        Bar of each row.
+    max_rows : int
+        At least one bar is kept, whatever its size.
+    """
+    if len(bars) <= max_rows:
+        return np.arange(len(bars))
+    distinct, counts = np.unique(bars, return_counts=True)
+    keep = max(1, int(len(distinct) * max_rows / counts.sum()))
+    while True:
+        places = (np.arange(keep) + 0.5) * len(distinct) / keep
+        chosen = np.floor(places).astype(np.intp)
+        if keep == 1 or counts[chosen].sum() <= max_rows:
+            return np.flatnonzero(np.isin(bars, distinct[chosen]))
+        keep -= 1

@@ -1,0 +1,120 @@
+"""Choice: the row of the leaderboard to be promoted, and the fitted models behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ranking_pipeline.errors import UserError
+from ranking_pipeline.evaluation.model_scores import members
+
+# What a prediction needs besides the files to join the scores of several models.
+_KEPT = ("family", "route", "symbol", "seed", "window", "predict_first")
+_SLOPES = ("calibration_slope", "calibration_error")
+_SHOWN = 10
+
+
+def choose(
+    leaderboard: pd.DataFrame, model_id: str | None, target: str | None
+) -> dict[str, Any]:
+    """Find the row to promote; only its measures on validation are looked at.
+
+    Raises
+    ------
+    UserError
+        When no row or several rows fit, with the names of those that exist.
+    """
+    rows = leaderboard[leaderboard["kind"] == "model"]
+    fits = rows["chosen"] if model_id is None else rows["model_id"] == model_id
+    if target is not None:
+        fits &= rows["target"] == target
+    found = rows[fits]
+    if len(found) == 1:
+        return _named(found)[0]
+    if len(found):
+        targets = ", ".join(map(str, found["target"]))
+        raise UserError(
+            f"promotion.model_id {model_id!r} is a row of several targets: name one in "
+            f"promotion.target: {targets}."
+        )
+    wanted = "the row chosen on validation" if model_id is None else repr(model_id)
+    raise UserError(
+        f"promotion.model_id: {wanted} {f'of {target} ' if target else ''}is not on the "
+        f"leaderboard. By their rank IC on validation there are: {_names(rows)}."
+    )
+
+
+def parts_of(
+    row: Mapping[str, Any], models: pd.DataFrame, leaderboard: pd.DataFrame
+) -> tuple[list[dict[str, Any]], bool]:
+    """Fitted models behind a row, and whether it joins the scores of others.
+
+    A model that is refitted as time goes on gives its newest refit; a row of models of
+    single symbols gives all of them. A row that is made of other rows' scores (routed,
+    partially pooled) gives every fitted model of its target, seed and families: what it
+    was made of is among them.
+
+    Raises
+    ------
+    UserError
+        For a row of the ranking network, whose files are not in the model store.
+    """
+    names = members([models], row["model_id"], row["target"])
+    own = models[models["model_id"].isin(names)]
+    derived = bool(len(own)) and bool((own["path"].astype(str) == "").all())
+    if derived:
+        families = str(row["family"]).split("+")
+        same = (models["target"] == row["target"]) & models["family"].isin(families)
+        own = models[same & models["seed"].isin(own["seed"])]
+    own = own[own["path"].astype(str) != ""]
+    if own.empty:
+        stored = leaderboard[leaderboard["model_id"].isin(models["model_id"])]
+        raise UserError(
+            f"promotion.model_id: {row['model_id']!r} has no files in the model store "
+            "(a ranking network keeps its own in the dataset cs_model). Name a row of "
+            f"model_training: {_names(stored)}."
+        )
+    newest = own.sort_values(["model_id", "window"]).groupby("model_id").tail(1)
+    return [_part(part) for part in _named(newest)], derived
+
+
+def _named(rows: pd.DataFrame) -> list[dict[str, Any]]:
+    """Rows as mappings from the names of their columns."""
+    records = rows.to_dict("records")
+    return [{str(name): value for name, value in row.items()} for row in records]
+
+
+def _part(row: Mapping[str, Any]) -> dict[str, Any]:
+    kept = {name: _plain(row[name]) for name in (*_KEPT, *_SLOPES)}
+    return {"model_id": row["model_id"], "key": str(row["path"])[-64:], **kept}
+
+
+def _plain(value: Any) -> Any:
+    """Turn a cell into a JSON value; a number that is not known is null."""
+    if isinstance(value, pd.Timestamp):
+        return value.isoformat()
+    if isinstance(value, np.generic):
+        value = value.item()
+    return None if isinstance(value, float) and not np.isfinite(value) else value
+
+
+def measures(row: Mapping[str, Any]) -> dict[str, float | None]:
+    """Rank IC on validation, its block t, and the net return per bar."""
+    names = {
+        "rank_ic": "validation_ic",
+        "ic_t": "validation_t",
+        "net_bps_per_bar": "validation_net_bps",
+    }
+    return {name: _plain(float(row[column])) for name, column in names.items()}
+
+
+def _names(rows: pd.DataFrame) -> str:
+    ordered = rows.sort_values("validation_ic", ascending=False, kind="stable")
+    names = [
+        f"{row.model_id} ({row.target})" for row in ordered.head(_SHOWN).itertuples()
+    ]
+    more = f" and {len(rows) - _SHOWN} more" if len(rows) > _SHOWN else ""
+    return (", ".join(names) or "none") + more

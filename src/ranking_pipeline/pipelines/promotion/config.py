@@ -1,0 +1,28 @@
+"""Typed parameters of the promotion."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from ranking_pipeline.config import Config
+
+
+class PromotionConfig(Config):
+    """Which model is promoted, and to what."""
+
+    model_id: str | None = Field(
+        description="row of the leaderboard that is promoted; null = the one that was "
+        "chosen on validation"
+    )
+    target: str | None = Field(
+        description="target of that row, where rows of several targets share the name; "
+        "null = the only one"
+    )
+    alias: str = Field(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$",
+        description="name by which predictions ask for the model",
+    )
+    registry: str = Field(description="folder of the production registry")
+    runs: str = Field(
+        description="folder of the records of runs; tells which run trained the model"
+    )

@@ -1,0 +1,164 @@
+"""What a promotion takes: the row, the models behind it, and nothing of the test."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from tests.running import Place
+
+from ranking_pipeline.errors import UserError
+from ranking_pipeline.pipelines.promotion.choice import choose, measures, parts_of
+from ranking_pipeline.pipelines.promotion.nodes import training_run
+
+T = "fwd_ret_1d"
+
+
+def _model(model_id: str, path: str, **more: Any) -> dict[str, Any]:
+    family = model_id.partition(":")[0]
+    return {
+        "model_id": model_id, "target": T, "family": family, "symbol": "", "seed": 7,
+        "route": "cross_sectional", "network": "", "loss": "", "window": 0,
+        "predict_first": pd.Timestamp("2020-01-02", tz="UTC"),
+        "calibration_slope": np.nan, "calibration_error": 0.5, "path": path, **more,
+    }  # fmt: skip
+
+
+def _key(letter: str) -> str:
+    return f"{letter * 2}/{letter * 64}"
+
+
+@pytest.fixture
+def models() -> pd.DataFrame:
+    own = {"route": "symbol_specific"}
+    return pd.DataFrame(
+        [
+            _model(f"ridge:{T}", _key("a")),
+            _model(f"mlp:{T}", _key("b"), window=1),
+            _model(f"mlp:{T}", _key("c"), window=2),
+            _model(f"ridge:{T}:AA", _key("d"), symbol="AA", **own),
+            _model(f"ridge:{T}:BB", _key("e"), symbol="BB", **own),
+            _model(f"mlp+ridge:{T}:routed", "", route="routed"),
+            _model("ridge:other", _key("f"), target="other"),
+        ]
+    )
+
+
+@pytest.fixture
+def leaderboard() -> pd.DataFrame:
+    rows = [
+        (f"mlp+ridge:{T}:routed", T, "model", 0.09),
+        ("ridge per symbol", T, "model", 0.06),
+        (f"ridge:{T}", T, "model", 0.05),
+        (f"mlp:{T}", T, "model", 0.04),
+        (f"tcn+ic:{T}:cs_ranking", T, "model", 0.03),
+        ("momentum", T, "baseline", 0.02),
+        ("ridge per symbol", "other", "model", 0.01),
+    ]
+    board = pd.DataFrame(rows, columns=["model_id", "target", "kind", "validation_ic"])
+    board["family"] = board["model_id"].str.split(r"[: ]").str[0]
+    board["validation_t"], board["validation_net_bps"] = 2.0, np.nan
+    board["rank_ic"] = -1.0  # of the test
+    board["chosen"] = [True, *[False] * (len(board) - 1)]
+    return board
+
+
+def _parts(leaderboard: Any, models: Any, model_id: str | None) -> tuple[list, bool]:
+    row = choose(leaderboard, model_id, T if model_id else None)
+    return parts_of(row, models, leaderboard)
+
+
+def test_one_fitted_model(leaderboard: Any, models: Any) -> None:
+    parts, derived = _parts(leaderboard, models, f"ridge:{T}")
+    assert not derived
+    assert parts == [
+        {
+            "model_id": f"ridge:{T}", "key": "a" * 64, "family": "ridge", "seed": 7,
+            "route": "cross_sectional", "symbol": "", "window": 0,
+            "predict_first": "2020-01-02T00:00:00+00:00",
+            "calibration_slope": None, "calibration_error": 0.5,
+        }
+    ]  # fmt: skip
+    json.dumps(parts, allow_nan=False)
+
+
+def test_a_model_that_is_refitted_gives_its_newest_refit(
+    leaderboard: Any, models: Any
+) -> None:
+    parts, _ = _parts(leaderboard, models, f"mlp:{T}")
+    assert [(part["key"], part["window"]) for part in parts] == [("c" * 64, 2)]
+
+
+def test_a_row_of_models_of_single_symbols_gives_all(
+    leaderboard: Any, models: Any
+) -> None:
+    parts, derived = _parts(leaderboard, models, "ridge per symbol")
+    assert not derived
+    assert [part["symbol"] for part in parts] == ["AA", "BB"]
+
+
+def test_a_row_of_other_rows_gives_every_model_it_may_be_made_of(
+    leaderboard: Any, models: Any
+) -> None:
+    parts, derived = _parts(leaderboard, models, None)
+    assert derived
+    assert {part["key"][0] for part in parts} == {"a", "c", "d", "e"}
+
+
+def test_only_validation_is_looked_at(leaderboard: Any) -> None:
+    row = choose(leaderboard.drop(columns="rank_ic"), None, None)
+    found = measures(row)
+    assert found == {"rank_ic": 0.09, "ic_t": 2.0, "net_bps_per_bar": None}
+
+
+def test_rows_that_cannot_be_promoted_are_told(leaderboard: Any, models: Any) -> None:
+    with pytest.raises(UserError, match=r"several targets.*fwd_ret_1d, other"):
+        choose(leaderboard, "ridge per symbol", None)
+    with pytest.raises(UserError, match=r"'momentum' is not on .*: mlp\+ridge:fwd"):
+        choose(leaderboard, "momentum", None)
+    with pytest.raises(UserError, match="chosen on validation of other is not"):
+        choose(leaderboard, None, "other")
+    row = choose(leaderboard, f"tcn+ic:{T}:cs_ranking", None)
+    with pytest.raises(UserError, match=r"cs_model.*mlp\+ridge.*, ridge:"):
+        parts_of(row, models, leaderboard)
+
+
+def test_the_run_that_trained_is_found_by_what_it_predicted(tmp_path: Path) -> None:
+    def record(run: str, node: str, sha256: str) -> None:
+        value = {
+            "run_id": run,
+            "node_seconds": {node: 1.0},
+            "datasets": {"predictions": {"sha256": sha256}},
+        }
+        (tmp_path / f"{run}.json").write_text(json.dumps(value))
+
+    record("1", "model_training.collect_models", "old")
+    record("2", "model_training.collect_models", "new")
+    record("3", "evaluation.evaluate", "new")
+    assert training_run(tmp_path, "new") == "2"
+    assert training_run(tmp_path, "other") is None
+    assert training_run(tmp_path / "absent", "new") is None
+
+
+@pytest.mark.slow
+def test_the_pipeline_promotes_the_chosen_row_of_a_finished_run(copied: Place) -> None:
+    from ranking_pipeline.models.promotion import resolve
+
+    copied.run("promotion")
+    registry = copied.data / "06_models" / "production"
+    found = resolve(registry, "production")
+    found.verify()
+    board = copied.load("leaderboard")
+    assert found.record["model_id"] == board.loc[board["chosen"], "model_id"].iloc[0]
+    assert found.record["provenance"]["run_id"]
+    assert copied.load("promoted_model")["version"] == found.version
+    single = board[board["route"] == "cross_sectional"].iloc[0]
+    names = {"model_id": single["model_id"], "alias": "staging"}
+    copied.run("promotion", params={"promotion": names})
+    staged = resolve(registry, "staging")
+    assert staged.load_model().family == single["family"]
+    assert resolve(registry, "production").version == found.version
