@@ -21,12 +21,14 @@ NAMES = (
     "predict",
     "cs_loop",
     "ranking_quality",
+    "families",
     "leakage",
     "jobs",
     "cache",
     "routing",
     "gpu",
     "selection_bias",
+    "lightgbm_fit",
 )
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from ranking_pipeline.ranking.targets import percentile_ranks
+from ranking_pipeline.row_ranks import percentile_ranks
 
 
 @dataclass(frozen=True)

@@ -38,7 +38,7 @@ from ranking_pipeline.learning.loop import LoopConfig
 from ranking_pipeline.learning.networks import NetworkSpec
 from ranking_pipeline.models import registry
 from ranking_pipeline.models.assemble import assemble, feature_ranks, normal_scores
-from ranking_pipeline.models.samples import Samples
+from ranking_pipeline.models.samples import Samples, thin
 from ranking_pipeline.panel import to_cross_sections
 from ranking_pipeline.ranking.ranker import (
     Ranker,
@@ -48,7 +48,7 @@ from ranking_pipeline.ranking.ranker import (
     train_ranker,
 )
 from ranking_pipeline.ranking.targets import TargetSpec, cross_sectional_target
-from ranking_pipeline.training.fit import thin
+from ranking_pipeline.row_ranks import percentile_ranks
 
 LAGS = (0, 1)
 TRAINED_LAG = 1
@@ -353,7 +353,7 @@ def _network_entry(
 
 def _averaged(scores: Sequence[Matrix]) -> Matrix:
     """Mean over seeds of the percentile within the bar."""
-    return np.asarray(np.mean([metrics.percentile_ranks(s) for s in scores], axis=0))
+    return np.asarray(np.mean([percentile_ranks(s) for s in scores], axis=0))
 
 
 def _trained(market: Market, target: str, spec: RankerSpec) -> Ranker:

@@ -16,7 +16,7 @@ from ranking_pipeline.evaluation import metrics
 from ranking_pipeline.evaluation.baselines import forward_returns
 from ranking_pipeline.evaluation.measure import fill_with_median
 from ranking_pipeline.models import registry
-from ranking_pipeline.models.samples import Samples
+from ranking_pipeline.models.samples import Samples, thin
 from ranking_pipeline.routing.partial_pooling import apply_slopes, slopes_of
 from ranking_pipeline.training.calibration import (
     UNKNOWN,
@@ -25,7 +25,6 @@ from ranking_pipeline.training.calibration import (
     shrunk_slope,
 )
 from ranking_pipeline.training.routed import stitch
-from ranking_pipeline.training.rows import thin
 
 Series = npt.NDArray[np.float64]
 Block = Literal["validation", "test"]

@@ -21,7 +21,7 @@ from ranking_pipeline.learning.networks import (
     network_names,
 )
 
-RECURRENT = {"lstm", "gru", "alstm", "cross_stock"}
+RECURRENT = {"lstm", "gru", "alstm", "cross_stock", "tft"}
 
 
 def layout_of(mask: Tensor) -> Layout:
@@ -100,6 +100,21 @@ def _gates(n_gates: int, width: int, hidden: int) -> int:
     return n_gates * hidden * (width + hidden) + 2 * n_gates * hidden
 
 
+def _gated_add(width: int, outputs: int) -> int:
+    return 2 * outputs * (width + 1) + 2 * outputs
+
+
+def _gated_residual(inputs: int, width: int, outputs: int) -> int:
+    skip = 0 if inputs == outputs else outputs * (inputs + 1)
+    dense = width * (inputs + 1) + width * (width + 1)
+    return skip + dense + _gated_add(width, outputs)
+
+
+def _nhits_block(h: int, n: int, places: int, ahead: int, *, last: bool) -> int:
+    hidden = h * (5 * places + 1) + (n - 1) * h * (h + 1)
+    return hidden + 5 * (ahead + (0 if last else places)) * (h + 1)
+
+
 # Weights by hand: H units, L = 6 bars, C = 5 channels, the head left out.
 BODIES: dict[str, Callable[[int, int], tuple[int, int]]] = {
     "linear": lambda h, n: (0, 30),
@@ -126,6 +141,40 @@ BODIES: dict[str, Callable[[int, int], tuple[int, int]]] = {
     ),
     "cross_stock": lambda h, n: (
         _gates(3, 5, h) + n * (8 * h + 2 * _block(h)) + 2 * h,
+        h,
+    ),
+    # Channels 5 -> H -> 2 H -> 2 H, kernels of 3; the bars 6 -> 3 -> 2 -> 1.
+    "cnn1d": lambda h, n: {
+        1: (5 * h * 3 + h + 2 * h, 3 * h),
+        3: (
+            5 * h * 3 + h + h * 2 * h * 3 + 2 * h * 2 * h * 3 + 4 * h + 2 * h + 8 * h,
+            2 * h,
+        ),
+    }[n],
+    # Rates 8, 4 and 1: 1, 2 and 6 places of 6 bars, and 1, 2 and 8 knots of 8 ahead.
+    "nhits": lambda h, n: (
+        _nhits_block(h, n, 1, 1, last=False)
+        + _nhits_block(h, n, 2, 2, last=False)
+        + _nhits_block(h, n, 6, 8, last=True),
+        5 * 8,
+    ),
+    "tft": lambda h, n: (
+        2 * 5 * h
+        + _gated_residual(5 * h, h, 5)
+        + 5 * _gated_residual(h, h, h)
+        + n * _gates(4, h, h)
+        + 3 * _gated_add(h, h)
+        + 2 * _gated_residual(h, h, h)
+        + 2 * (h * h + h)
+        + h // 4 * (h + 1)
+        + h // 4 * h,
+        h,
+    ),
+    # One patch of 8 bars.
+    "patchtst": lambda h, n: (8 * h + h + h + n * _block(h) + 2 * h, 5 * h),
+    # 30 tokens, known or unknown, and a summary; the first attention has no norm before it.
+    "tab_transformer": lambda h, n: (
+        3 * 30 * h + h + n * _block(h) - 2 * h + 2 * h,
         h,
     ),
 }
@@ -272,6 +321,7 @@ def test_nothing_asks_the_device_for_a_value(name: str) -> None:
 @pytest.mark.parametrize("name", sorted(set(network_names()) - RECURRENT))
 def test_the_whole_network_is_one_graph(name: str) -> None:
     network = network_of(name, layers=2)
+    torch._dynamo.reset()  # it refuses to compile one forward for many kinds
     compiled = torch.compile(network, fullgraph=True, backend="aot_eager")
     windows, layout = torch.randn(6, 6, 5), full_layout(2, 3)
     expected = network(windows, layout)
@@ -286,20 +336,36 @@ def test_the_whole_network_is_one_graph(name: str) -> None:
 
 
 def test_mistakes_are_named() -> None:
-    with pytest.raises(UserError, match="alstm, cross_stock, gru, linear, lstm, mixer"):
+    with pytest.raises(UserError, match="alstm, cnn1d, cross_stock, gru, linear"):
         make_network(NetworkSpec("rnn"), (4, 2), seed=0)
     for name in RECURRENT:
         with pytest.raises(UserError, match=rf"network\.hidden is 256; a {name}.*128"):
             make_network(NetworkSpec(name, 256), (4, 2), seed=0)
-    for name in ("transformer", "stock_transformer", "cross_stock"):
+    for name in ("transformer", "cross_stock", "tft", "patchtst", "tab_transformer"):
         with pytest.raises(UserError, match=r"network\.hidden is 10.*network\.heads"):
             make_network(NetworkSpec(name, 10, heads=3), (4, 2), seed=0)
     with pytest.raises(UserError, match=r"network\.kernel_size is 2"):
         make_network(NetworkSpec("tcn", kernel_size=2), (4, 2), seed=0)
+    with pytest.raises(UserError, match=r"network\.kernel_size is 4.*cnn1d.*odd"):
+        make_network(NetworkSpec("cnn1d", kernel_size=4), (4, 2), seed=0)
+    for pooling in ((), (4, 0)):
+        with pytest.raises(UserError, match=r"network\.pooling is \("):
+            NetworkSpec("nhits", pooling=pooling)
 
 
 @pytest.mark.parametrize(
-    "size", ["hidden", "layers", "heads", "kernel_size", "market_tokens"]
+    "size",
+    [
+        "hidden",
+        "layers",
+        "heads",
+        "kernel_size",
+        "market_tokens",
+        "prediction_layers",
+        "patch_length",
+        "patch_stride",
+        "horizon",
+    ],
 )
 def test_a_size_of_nothing_is_refused(size: str) -> None:
     with pytest.raises(UserError, match=rf"network\.{size} is 0"):

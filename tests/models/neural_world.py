@@ -34,12 +34,17 @@ OWN: dict[str, dict[str, Any]] = {
     "tcn": {"kernel_size": 3},
     "transformer": {"heads": 2},
     "mixer": {},
-    "stock_transformer": {"heads": 2},
+    "stock_transformer": {"heads": 2, "prediction_layers": None},
     "cross_stock": {"heads": 2, "market_tokens": 3},
+    "cnn1d": {"kernel_size": 3},
+    "nhits": {"pooling": [2, 1], "horizon": 4},
+    "tft": {"heads": 2},
+    "patchtst": {"heads": 2, "patch_length": 3, "patch_stride": 2},
 }
-PARAMETERS = {"mlp": COMMON | {"clip_sigma": 3.0}} | {
-    family: WINDOWS | own for family, own in OWN.items()
-}
+TABULAR: dict[str, dict[str, Any]] = {"mlp": {}, "tab_transformer": {"heads": 2}}
+PARAMETERS = {
+    family: COMMON | {"clip_sigma": 3.0} | own for family, own in TABULAR.items()
+} | {family: WINDOWS | own for family, own in OWN.items()}
 SEQUENCES = list(OWN)
 
 

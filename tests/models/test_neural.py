@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ from ranking_pipeline.panel import OHLCV, Panel
 TASKS = ["regression", "binary", "three_class"]
 
 
-@pytest.mark.parametrize("family", ["mlp", "lstm"])
+@pytest.mark.parametrize("family", ["mlp", "tab_transformer", "lstm"])
 @pytest.mark.parametrize("task", TASKS)
 def test_every_task_is_learned_and_survives_the_disk(
     family: str, task: str, tmp_path: Path
@@ -48,7 +49,7 @@ def test_every_task_is_learned_and_survives_the_disk(
     assert {"epoch", "train_loss", "validation_score"} <= set(model.history()[0])
 
 
-@pytest.mark.parametrize("family", ["mlp", "lstm"])
+@pytest.mark.parametrize("family", ["mlp", "tab_transformer", "lstm"])
 def test_the_seed_fixes_every_bit_and_threads_change_none(
     family: str, tmp_path: Path
 ) -> None:
@@ -68,7 +69,7 @@ def test_the_seed_fixes_every_bit_and_threads_change_none(
     assert written[0] != written[2]
 
 
-@pytest.mark.parametrize("family", ["mlp", "lstm"])
+@pytest.mark.parametrize("family", ["mlp", "tab_transformer", "lstm"])
 def test_predictions_do_not_look_at_targets_or_later_bars(family: str) -> None:
     rows = samples("regression")
     train, validation, test = split(rows)
@@ -118,7 +119,7 @@ def test_rows_of_one_symbol_are_enough() -> None:
     assert skill(model.predict(test).score, test.target) > 0.5
 
 
-@pytest.mark.parametrize("family", ["mlp", "lstm"])
+@pytest.mark.parametrize("family", ["mlp", "tab_transformer", "lstm"])
 def test_no_validation_is_no_obstacle(family: str) -> None:
     train, _, test = split(samples("binary"))
     model = create(family, PARAMETERS[family], seed=1, threads=1)
@@ -144,13 +145,14 @@ def test_the_scale_of_a_regression_comes_back() -> None:
     np.testing.assert_allclose(scores[0], scores[1], atol=0.02)
 
 
-def test_an_unknown_factor_is_told_from_an_average_one() -> None:
+@pytest.mark.parametrize("family", ["mlp", "tab_transformer"])
+def test_an_unknown_factor_is_told_from_an_average_one(family: str) -> None:
     rows = samples("regression")
     unknown = np.isnan(rows.features[:, 1])
     fields = {f: getattr(rows, f) for f in rows.__dataclass_fields__}
     target = np.where(unknown, 2.0, 0.0).astype(np.float32)
     train, validation, test = split(Samples(**fields | {"target": target}))
-    model = create("mlp", PARAMETERS["mlp"] | {"epochs": 30}, seed=1, threads=1)
+    model = create(family, PARAMETERS[family] | {"epochs": 30}, seed=1, threads=1)
     model.fit(train, validation)
     score = model.predict(test).score
     missing = np.isnan(test.features[:, 1])
@@ -195,7 +197,7 @@ def test_scores_do_not_depend_on_which_rows_are_asked_for() -> None:
         )
 
 
-@pytest.mark.parametrize("family", ["mlp", "lstm"])
+@pytest.mark.parametrize("family", ["mlp", "tab_transformer", "lstm"])
 def test_parameters_are_typed_and_closed(family: str) -> None:
     with pytest.raises(UserError, match="hiden"):
         create(family, PARAMETERS[family] | {"hiden": 4}, seed=1, threads=1)
@@ -219,3 +221,37 @@ def test_the_stored_facts_are_plain_json(tmp_path: Path) -> None:
     assert len(history) > 0
     assert {"epoch", "train_loss", "validation_score"} <= set(history[0])
     assert "train_ic" not in history[0]
+
+
+@pytest.mark.parametrize("task", ["regression", "binary"])
+@pytest.mark.parametrize("family", ["mlp", "tcn"])
+def test_rows_of_no_weight_are_not_learned(family: str, task: str) -> None:
+    train, _, test = split(samples(task))
+    wrong = train.symbols % 3 > 0
+    flipped = -train.target if task == "regression" else 1 - train.target
+    mixed = np.where(wrong, flipped, train.target).astype(np.float32)
+    weight = np.where(wrong, 0, 2).astype(np.float32)
+    skills = []
+    for given in (weight, None):
+        model = create(family, PARAMETERS[family], seed=1, threads=1)
+        model.fit(replace(train, target=mixed, weight=given), None)
+        skills.append(skill(model.predict(test).score, test.target))
+    assert skills[0] > 0.5
+    assert skills[1] < 0
+
+
+def test_weights_of_one_change_no_bit_and_validation_has_its_own() -> None:
+    train, validation, test = split(samples("regression"))
+    ones, uneven = np.ones(len(validation)), np.linspace(0, 2, len(validation))
+    scores, measured = [], []
+    for own, held_out in ((None, None), (np.ones(len(train)), ones), (None, uneven)):
+        rows = [
+            part if w is None else replace(part, weight=w.astype(np.float32))
+            for part, w in ((train, own), (validation, held_out))
+        ]
+        model = create("mlp", PARAMETERS["mlp"], seed=1, threads=1)
+        model.fit(*rows)
+        scores.append(model.predict(test).score)
+        measured.append([row["validation_score"] for row in model.history()])
+    np.testing.assert_array_equal(scores[0], scores[1])
+    assert measured[0] == measured[1] != measured[2]

@@ -38,7 +38,8 @@ SHARED: dict[str, Any] = {
     "n_grades": 8,
 }
 PARAMETERS: dict[str, dict[str, Any]] = {
-    "lightgbm_rank": SHARED | {"max_leaves": 8, "objective": "lambdarank"},
+    "lightgbm_rank": SHARED
+    | {"max_leaves": 8, "max_depth": None, "l1": 0.0, "objective": "lambdarank"},
     "xgboost_rank": SHARED
     | {"max_depth": 3, "objective": "pairwise", "pairs_per_name": None},
 }

@@ -82,6 +82,8 @@ class CrossSections:
     n_dropped : int
         Bars with some cells but too few.
     symbols_on_device : Tensor of int16 or, of very many symbols, int32, (n_cells,)
+    weights : Tensor of float32, shape (n_bars, S), or None, on the device
+        How much each cell counts; 0 outside the mask. None: all count alike.
     """
 
     inputs: Inputs
@@ -92,6 +94,7 @@ class CrossSections:
     symbols: npt.NDArray[np.signedinteger]
     n_dropped: int
     symbols_on_device: Tensor
+    weights: Tensor | None = None
 
     @classmethod
     def build(
@@ -100,6 +103,7 @@ class CrossSections:
         targets: npt.NDArray[np.floating],
         cells: BoolArray,
         min_symbols: int = 1,
+        weights: npt.NDArray[np.floating] | None = None,
     ) -> CrossSections:
         """Collect the cells that are asked for, complete and labelled.
 
@@ -112,14 +116,20 @@ class CrossSections:
             The block: for example the rows of the train split.
         min_symbols : int
             Bars with fewer cells are dropped.
+        weights : ndarray, shape (T, S), or None
+            How much each cell counts, 1 on average; read where there is a cell.
         """
         usable = cells & inputs.valid & np.isfinite(targets)
         counts = usable.sum(axis=1)
         kept = np.flatnonzero(counts >= max(1, min_symbols))
-        known = np.where(usable[kept], targets[kept], 0.0).astype(np.float32)
+        rows = [targets[kept]] + ([] if weights is None else [weights[kept]])
+        known = [
+            torch.from_numpy(np.where(usable[kept], row, 0.0).astype(np.float32))
+            for row in rows
+        ]
         return cls._of(
             inputs,
-            torch.from_numpy(known).to(inputs.device),
+            [row.to(inputs.device) for row in known],
             usable[kept],
             kept.astype(np.int64),
             int((counts > 0).sum()) - len(kept),
@@ -129,25 +139,26 @@ class CrossSections:
     def _of(
         cls,
         inputs: Inputs,
-        targets: Tensor,
+        known: list[Tensor],
         mask: BoolArray,
         bars: IntArray,
         n_dropped: int,
     ) -> CrossSections:
-        """Blocks from rows (n_bars, S) of targets and mask."""
+        """Blocks from rows (n_bars, S) of mask, targets and, maybe, weights."""
         offsets = np.concatenate([[0], np.cumsum(mask.sum(axis=1))]).astype(np.int64)
         few = mask.shape[1] <= np.iinfo(np.int16).max
         width: npt.DTypeLike = np.int16 if few else np.int32
         symbols = np.nonzero(mask)[1].astype(width)
         return cls(
             inputs,
-            targets,
+            known[0],
             torch.from_numpy(mask).to(inputs.device),
             bars,
             offsets,
             symbols,
             n_dropped,
             torch.from_numpy(symbols).to(inputs.device),
+            known[1] if len(known) > 1 else None,
         )
 
     @property
@@ -167,8 +178,9 @@ class CrossSections:
         place = np.where(mask, keys, np.inf).argsort(axis=1).argsort(axis=1)
         chosen = mask & (place < symbols_per_bar)
         inside = torch.from_numpy(chosen).to(self.targets.device)
-        targets = torch.where(inside, self.targets, 0.0)
-        return self._of(self.inputs, targets, chosen, self.bars, self.n_dropped)
+        rows = [self.targets] + ([] if self.weights is None else [self.weights])
+        known = [torch.where(inside, row, 0.0) for row in rows]
+        return self._of(self.inputs, known, chosen, self.bars, self.n_dropped)
 
     def span_rows(self) -> list[IntArray]:
         """Positions of the bars of each span of the inputs; some may be empty."""

@@ -274,14 +274,20 @@ def _scored(
     return group.all_reduce_(scores)
 
 
-def negative_loss(loss: CrossSectionLoss) -> Measure:
+def negative_loss(loss: CrossSectionLoss, weights: Tensor | None = None) -> Measure:
     """Make a measure for :func:`train`: minus the loss on the validation block.
 
     NaN where the loss counts no day of it.
+
+    Parameters
+    ----------
+    loss : CrossSectionLoss
+    weights : Tensor, shape (n_bars, S), or None
+        Of the cells of the validation block.
     """
 
     def measure(scores: Tensor, targets: Tensor, mask: Tensor) -> Mapping[str, Tensor]:
-        per_day, counted = loss.days(scores, targets, mask)
+        per_day, counted = loss.days(scores, targets, mask, weights)
         value = -mean_over_days(per_day, counted)
         return {"validation_score": value.masked_fill(~counted.any(), torch.nan)}
 

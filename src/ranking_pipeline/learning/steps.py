@@ -50,7 +50,7 @@ def block_tables(loss: CrossSectionLoss, block: CrossSections) -> Tables:
         The first axis of each is the bar. The tables of the loss, and the ranks of the
         targets, centred and of length one, under ``UNIT_RANKS``.
     """
-    tables = dict(loss.tables(block.targets, block.mask))
+    tables = dict(loss.weighted_tables(block.targets, block.mask, block.weights))
     tables[UNIT_RANKS] = unit_ranks(block.targets, block.mask)
     return tables
 
@@ -84,7 +84,7 @@ class Step(ABC):
         group: Group = SingleProcess(),  # noqa: B008 - immutable
     ) -> None:
         self.network = network
-        self.per_day = loss.per_day
+        self.per_day = loss.weighted_per_day
         self.loss = loss
         self.tables = tables
         self.optimizer = optimizer
@@ -95,7 +95,7 @@ class Step(ABC):
             refuse_compile(network)
             # dynamic: the number of cells differs from batch to batch.
             self.network = cast(nn.Module, torch.compile(network, dynamic=True))
-            self.per_day = torch.compile(loss.per_day, dynamic=True)
+            self.per_day = torch.compile(loss.weighted_per_day, dynamic=True)
 
     def __call__(self, batch: Batch) -> StepResult:
         """Take one step."""

@@ -9,9 +9,10 @@ import numpy.typing as npt
 import pandas as pd
 
 from ranking_pipeline.errors import UserError
-from ranking_pipeline.models.learning_target import average_ranks, learning_target
+from ranking_pipeline.models.learning_target import learning_target
 from ranking_pipeline.models.samples import Samples
 from ranking_pipeline.panel import Panel
+from ranking_pipeline.row_ranks import Groups
 
 Positions = npt.NDArray[np.intp]
 UNKNOWN = -1  # label_end of a label that is never known
@@ -91,20 +92,18 @@ def feature_ranks(
     ----------
     features : ndarray, shape (n, F)
     bars : ndarray of int, shape (n,)
-        Rows of one bar are one cross-section, which must be whole.
+        Rows of one bar are one cross-section, which must be whole. With the symbols
+        instead, each is ranked over its own bars.
 
     Returns
     -------
     ndarray of float32, shape (n, F)
         Average rank / (number known in the bar + 1); NaN where the feature is.
     """
-    ranks = np.full(features.shape, np.nan, dtype=np.float32)
+    ranks = np.empty(features.shape, dtype=np.float32)
+    groups = Groups.of(bars)
     for column in range(features.shape[1]):
-        values = features[:, column].astype(np.float64)
-        known = np.flatnonzero(np.isfinite(values))
-        if len(known):
-            rank, size = average_ranks(values[known], bars[known])
-            ranks[known, column] = rank / (size + 1)
+        ranks[:, column] = groups.percentile_ranks(features[:, column])
     return ranks
 
 

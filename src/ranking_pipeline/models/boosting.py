@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -17,21 +17,47 @@ from ranking_pipeline.models.rank_scale import ScoreScale
 from ranking_pipeline.models.samples import Samples
 
 
-class BoostingConfig(Config):
-    """Parameters of boosted trees; a family adds how it bounds a tree."""
+class RoundsConfig(Config):
+    """Parameters of any boosting; a family adds how it bounds and draws a tree."""
 
     n_rounds: int = Field(gt=0, description="boosting rounds at most")
     learning_rate: float = Field(gt=0, le=1, description="shrinkage of each tree")
-    min_rows_per_leaf: int = Field(
-        gt=0, description="rows per leaf; at most a twentieth of the training rows"
-    )
-    row_share: float = Field(gt=0, le=1, description="share of rows per tree")
     feature_share: float = Field(gt=0, le=1, description="share of features per tree")
     l2: float = Field(ge=0, description="penalty on squared leaf values")
     max_bins: int = Field(gt=1, description="histogram bins per feature")
     patience_rounds: int = Field(
         gt=0, description="rounds without a better validation loss before stopping"
     )
+
+
+class BoostingConfig(RoundsConfig):
+    """Parameters of LightGBM and XGBoost, whatever the objective."""
+
+    min_rows_per_leaf: int = Field(
+        gt=0, description="rows per leaf; at most a twentieth of the training rows"
+    )
+    row_share: float = Field(gt=0, le=1, description="share of rows per tree")
+
+
+class RegressionLoss(Config):
+    """What a regression by boosted trees minimises; classes have their own loss."""
+
+    objective: Literal["l2", "huber", "quantile"] = Field(
+        description="l2 (the mean), huber (beyond 1.345 deviations of the target errors "
+        "count linearly) or quantile (the score is that quantile)"
+    )
+    quantile: float = Field(
+        gt=0, lt=1, description="of objective quantile; 0.5 = median"
+    )
+
+
+def huber_delta(rows: Samples) -> float:
+    """Error from which on Huber's loss is linear, in units of the target.
+
+    1.345 deviations: 95 % efficient on normal errors (Holland and Welsch, 1977).
+    """
+    spread = float(rows.target.astype(np.float64).std())
+    return 1.345 * spread if spread > 0 else 1.0
 
 
 class BoostedTrees(BaseModel):

@@ -49,6 +49,32 @@ def class_output(probabilities: npt.NDArray[np.floating]) -> PredictionOutput:
     return PredictionOutput(score.astype(np.float32), probabilities.astype(np.float32))
 
 
+def present_classes(rows: Samples, family: str) -> npt.NDArray[np.intp]:
+    """Codes of the classes that occur, for libraries that learn no others.
+
+    Raises
+    ------
+    UserError
+        When only one occurs.
+    """
+    present = np.unique(encode(rows.target, rows.task))
+    if len(present) < 2:
+        raise UserError(
+            f"{family} cannot be fitted: all {len(rows)} rows have the class "
+            f"{CLASSES[rows.task][int(present[0])]}; take more rows or another target."
+        )
+    return present
+
+
+def all_classes(
+    probabilities: npt.NDArray[np.floating], present: npt.NDArray[np.integer], task: str
+) -> npt.NDArray[np.float64]:
+    """Columns (n, C) of all classes of a task; 0 for one that the rows lacked."""
+    every = np.zeros((len(probabilities), len(CLASSES[task])))
+    every[:, present] = probabilities
+    return every
+
+
 def leaf_size(min_rows_per_leaf: int, n_rows: int) -> int:
     """Smallest leaf of a tree: the parameter, but at most a twentieth of the rows.
 

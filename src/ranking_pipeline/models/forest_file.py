@@ -11,6 +11,11 @@ from ranking_pipeline.errors import UserError
 
 # skops trusts numpy and the public scikit-learn classes; a forest needs one type more.
 ALLOWED = ("sklearn.tree._tree.Tree",)
+_FORESTS = {
+    f"{kind}{task}"
+    for kind in ("RandomForest", "ExtraTrees")
+    for task in ("Regressor", "Classifier")
+}
 _SCHEMA = "schema.json"
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 
@@ -55,7 +60,7 @@ def read(path: Path) -> Any:
         ) from None
     except (zipfile.BadZipFile, KeyError, ValueError) as error:
         raise UserError(f"{path} is no forest file ({error}). Train again.") from None
-    if type(forest).__name__ not in {"RandomForestRegressor", "RandomForestClassifier"}:
+    if type(forest).__name__ not in _FORESTS:
         raise UserError(f"{path} holds a {type(forest).__name__}, not a forest.")
     return forest
 

@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ranking_pipeline.errors import UserError
+from ranking_pipeline.row_ranks import average_ranks
 
 KINDS = ("cs_gauss", "cs_demean", "raw")
 
@@ -69,40 +70,3 @@ def _normal_scores(
 
     rank, size = average_ranks(values, bars)
     return np.asarray(ndtri((rank - 0.5) / size))
-
-
-def average_ranks(
-    values: npt.NDArray[np.float64], bars: npt.NDArray[np.integer]
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.intp]]:
-    """Average rank (1 = smallest) of each value within its bar, and the bar's size.
-
-    Parameters
-    ----------
-    values : ndarray of float64, shape (n,)
-        Finite; equal values share the mean of their ranks.
-    bars : ndarray of int, shape (n,)
-
-    Returns
-    -------
-    tuple of ndarray, shape (n,) each
-    """
-    order = np.lexsort((values, bars))
-    bar, value = bars[order], values[order]
-    new_bar = np.r_[True, bar[1:] != bar[:-1]]
-    new_run = new_bar | np.r_[True, value[1:] != value[:-1]]
-    bar_start, bar_size = _runs(new_bar)
-    run_start, run_size = _runs(new_run)
-    rank = np.empty(len(values))
-    rank[order] = run_start - bar_start + (run_size + 1) / 2
-    size = np.empty(len(values), dtype=np.intp)
-    size[order] = bar_size
-    return rank, size
-
-
-def _runs(
-    starts: npt.NDArray[np.bool_],
-) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
-    """Start and length of the run to which each position belongs."""
-    first = np.flatnonzero(starts)
-    length = np.diff(np.r_[first, len(starts)])
-    return np.repeat(first, length), np.repeat(length, length)

@@ -42,12 +42,17 @@ class NeuralModel(BaseModel):
     on the scale of the target by an increasing line
     (:class:`ranking_pipeline.models.rank_scale.ScoreScale`).
 
+    Rows may have weights (:class:`ranking_pipeline.models.samples.Samples`): pointwise
+    losses and cross-entropy weigh each row, ranking losses each bar by the mean weight
+    of its rows, and the loss that chooses the epoch does the same.
+
     A family says what its network sees (:meth:`_fit_inputs`, :meth:`_inputs`); its name
     is that of the network.
     """
 
     device: ClassVar[str] = "gpu"
     tasks: ClassVar[frozenset[str]] = frozenset({"regression", *CLASSES})
+    network: ClassVar[str] = ""  # of learning/networks; "": it has the family's name
 
     _task: str
     _network: Scorer
@@ -144,7 +149,9 @@ class NeuralModel(BaseModel):
         self._facts["sample_shape"] = list(train_block.inputs.sample_shape)
         self._network = self._new_network(train_block.inputs.sample_shape)
         blocks, config = (train_block, held_out), self._loop()
-        result = train(self._network, loss, blocks, negative_loss(loss), config)
+        steps = self._trained_by(loss, rows, train_block)
+        measure = negative_loss(loss, held_out.weights if held_out else None)
+        result = train(self._network, steps, blocks, measure, config)
         self._history = result.history
         scale = self._scale_of(train_block) if ranks else None
         self._facts["score_scale"] = None if scale is None else asdict(scale)
@@ -153,6 +160,12 @@ class NeuralModel(BaseModel):
         if self._task != "regression":
             return make_loss("cross_entropy")
         return make_loss(self.config.regression_loss, **self.config.loss_parameters)
+
+    def _trained_by(
+        self, loss: CrossSectionLoss, rows: Samples, block: CrossSections
+    ) -> CrossSectionLoss:
+        """Loss of the steps; a family may add to the one that validation judges by."""
+        return loss
 
     def _scale_of(self, block: CrossSections) -> ScoreScale:
         """Scale of the scores of the trained network on the cells that it learned."""
@@ -170,8 +183,11 @@ class NeuralModel(BaseModel):
         targets, cells = np.full(shape, np.nan), np.zeros(shape, dtype=np.bool_)
         targets[rows.bars, symbols] = values
         cells[rows.bars, symbols] = True
+        weights = None if rows.weight is None else np.zeros(shape)
+        if weights is not None:
+            weights[rows.bars, symbols] = rows.weight
         inputs = self._inputs(rows, symbols)
-        block = CrossSections.build(inputs, targets, cells, min_symbols)
+        block = CrossSections.build(inputs, targets, cells, min_symbols, weights)
         return block, (rows.bars, symbols)
 
     def _learned(self, rows: Samples) -> FloatArray:
@@ -182,7 +198,8 @@ class NeuralModel(BaseModel):
         return np.asarray((rows.target.astype(np.float64) - mean) / deviation)
 
     def _new_network(self, sample_shape: tuple[int, int]) -> Scorer:
-        spec = NetworkSpec(name=self.family, **self._shared_with(NetworkSpec))
+        name = self.network or self.family
+        spec = NetworkSpec(name=name, **self._shared_with(NetworkSpec))
         outputs = 1 if self._task == "regression" else len(CLASSES[self._task])
         return make_network(spec, sample_shape, outputs, seed=self.seed)
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 
 from ranking_pipeline.config import Config
 from ranking_pipeline.errors import UserError
@@ -13,11 +13,31 @@ from ranking_pipeline.learning.losses import canonical_loss, make_loss
 _OF_CLASSES = "cross_entropy"
 
 
-class NeuralConfig(Config):
-    """Parameters that all neural families share."""
+class EpochsConfig(Config):
+    """Parameters of whatever is trained in epochs with early stopping."""
 
     hidden: int = Field(gt=0, description="units of a hidden layer or recurrent state")
     layers: int = Field(gt=0, description="hidden layers")
+    epochs: int = Field(gt=0, description="passes over the training bars at most")
+    patience: int = Field(
+        gt=0, description="epochs without a better validation loss before stopping"
+    )
+    min_delta: float = Field(ge=0, description="fall of the loss that counts as better")
+    device: Literal["cpu", "cuda", "auto"] = Field(description="where to train")
+
+
+class AdamConfig(EpochsConfig):
+    """Parameters of whatever is trained by Adam on batches of bars."""
+
+    timestamps_per_batch: int = Field(gt=0, description="bars whose rows make one step")
+    learning_rate: float = Field(gt=0, description="step size of Adam")
+    weight_decay: float = Field(ge=0, description="decoupled weight decay of Adam")
+    gradient_clip: float = Field(gt=0, description="largest norm of a gradient")
+
+
+class NeuralConfig(AdamConfig):
+    """Parameters that all neural families share."""
+
     dropout: float = Field(ge=0, lt=1, description="share of hidden units dropped")
     regression_loss: str = Field(
         description="loss of a regression, on a target of mean 0 and deviation 1: huber "
@@ -28,16 +48,6 @@ class NeuralConfig(Config):
         description="what regression_loss takes, such as {temperature: 0.5} of "
         "listwise; {} = its own defaults"
     )
-    epochs: int = Field(gt=0, description="passes over the training bars at most")
-    timestamps_per_batch: int = Field(gt=0, description="bars whose rows make one step")
-    learning_rate: float = Field(gt=0, description="step size of Adam")
-    weight_decay: float = Field(ge=0, description="decoupled weight decay of Adam")
-    gradient_clip: float = Field(gt=0, description="largest norm of a gradient")
-    patience: int = Field(
-        gt=0, description="epochs without a better validation loss before stopping"
-    )
-    min_delta: float = Field(ge=0, description="fall of the loss that counts as better")
-    device: Literal["cpu", "cuda", "auto"] = Field(description="where to train")
 
     @field_validator("regression_loss")
     @classmethod
@@ -66,12 +76,28 @@ class NeuralConfig(Config):
         return parameters
 
 
+def _divide_hidden(heads: int, info: ValidationInfo) -> int:
+    hidden = info.data.get("hidden", heads)
+    if hidden % heads:
+        raise ValueError(f"hidden is {hidden}, which {heads} heads do not divide")
+    return heads
+
+
+Heads = Annotated[int, AfterValidator(_divide_hidden)]
+
+
 class MlpConfig(NeuralConfig):
     """Parameters of the mlp family."""
 
     clip_sigma: float = Field(
         gt=0, description="standardised factors are clipped at this many deviations"
     )
+
+
+class TabTransformerConfig(MlpConfig):
+    """Parameters of the tab_transformer family."""
+
+    heads: Heads = Field(gt=0, description="attention heads; they divide hidden")
 
 
 class SequenceConfig(NeuralConfig):
@@ -84,25 +110,44 @@ class SequenceConfig(NeuralConfig):
 
 
 class ConvolutionConfig(SequenceConfig):
-    """Parameters of the tcn family."""
+    """Parameters of the families of convolutions."""
 
     kernel_size: int = Field(
-        ge=3, description="bars that one convolution reads at most"
+        ge=3, description="bars that one convolution reads (tcn: at most; cnn1d: odd)"
     )
 
 
 class AttentionConfig(SequenceConfig):
     """Parameters of the families with attention."""
 
-    heads: int = Field(gt=0, description="attention heads; they divide hidden")
+    heads: Heads = Field(gt=0, description="attention heads; they divide hidden")
 
-    @field_validator("heads")
-    @classmethod
-    def _divide_hidden(cls, heads: int, info: ValidationInfo) -> int:
-        hidden = info.data.get("hidden", heads)
-        if hidden % heads:
-            raise ValueError(f"hidden is {hidden}, which {heads} heads do not divide")
-        return heads
+
+class StockTransformerConfig(AttentionConfig):
+    """Parameters of the stock_transformer family."""
+
+    prediction_layers: int | None = Field(
+        gt=0,
+        description="layers of prediction attention, after `layers` of feature "
+        "attention; null = as many",
+    )
+
+
+class PatchConfig(AttentionConfig):
+    """Parameters of the patchtst family."""
+
+    patch_length: int = Field(gt=0, description="bars of a patch")
+    patch_stride: int = Field(gt=0, description="bars from one patch to the next")
+
+
+class InterpolationConfig(SequenceConfig):
+    """Parameters of the nhits family."""
+
+    pooling: tuple[Annotated[int, Field(gt=0)], ...] = Field(
+        min_length=1,
+        description="one block each: bars that a place of its pooled window stands for",
+    )
+    horizon: int = Field(gt=0, description="bars of the forecast that the score reads")
 
 
 class CrossStockConfig(AttentionConfig):
@@ -110,4 +155,14 @@ class CrossStockConfig(AttentionConfig):
 
     market_tokens: int = Field(
         gt=0, description="learned summaries through which names see each other"
+    )
+
+
+class TimesFmConfig(SequenceConfig):
+    """Parameters of the timesfm family; hidden and layers are those of its head."""
+
+    weights: str = Field(
+        min_length=1,
+        description="folder with a TimesFM checkpoint of the transformers package: "
+        "config.json and safetensors files",
     )

@@ -38,8 +38,9 @@ class RankingConfig(Config):
 class RankingTrees(BoostedTrees):
     """Trees that learn the order of the names of each bar, and nothing across bars.
 
-    A bar's targets become grades; a bar with a single name is left out. Scores are put
-    on the scale of the learning target by an increasing line, see
+    A bar's targets become grades; a bar with a single name is left out. With weights a
+    bar counts by the mean of its names'. Scores are put on the scale of the learning
+    target by an increasing line, see
     :class:`ranking_pipeline.models.rank_scale.ScoreScale`.
     """
 
@@ -89,5 +90,6 @@ class RankingTrees(BoostedTrees):
         if validation is None or not len(validation):
             return None
         queries = Queries.build(validation, self.config.n_grades)
-        metric = MeanRankIC(queries.rows.target, queries.rows.bars)
+        rows = queries.rows
+        metric = MeanRankIC(rows.target, rows.bars, rows.weight)
         return (queries, metric) if metric.n_bars else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from ranking_pipeline.models.learning_target import average_ranks
+from ranking_pipeline.row_ranks import average_ranks
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -21,16 +21,25 @@ class MeanRankIC:
         Finite.
     bars : ndarray of int, shape (n,)
         Bar of each row, in any order.
+    weight : ndarray, shape (n,), or None
+        A bar counts by the mean weight of its rows; None: all count alike.
     """
 
     def __init__(
-        self, target: npt.NDArray[np.floating], bars: npt.NDArray[np.integer]
+        self,
+        target: npt.NDArray[np.floating],
+        bars: npt.NDArray[np.integer],
+        weight: npt.NDArray[np.floating] | None = None,
     ) -> None:
         _, self._bar = np.unique(bars, return_inverse=True)
         self._target = self._unit_ranks(target)
         # A bar whose targets are all equal has no order to be found.
         told = np.bincount(self._bar, weights=self._target**2) > 0
         self.n_bars = int(told.sum())
+        self._share = None
+        if weight is not None and self.n_bars:
+            mean = np.bincount(self._bar, weights=weight) / np.bincount(self._bar)
+            self._share = (mean / mean[told].mean())[self._bar]
 
     def __call__(self, scores: npt.NDArray[np.floating]) -> float:
         """Mean rank IC of scores (n,); NaN where no bar's targets differ.
@@ -41,6 +50,8 @@ class MeanRankIC:
         if not self.n_bars:
             return float("nan")
         products = self._unit_ranks(scores) * self._target
+        if self._share is not None:
+            products *= self._share
         return float(products.sum() / self.n_bars)
 
     def _unit_ranks(self, values: npt.NDArray[np.floating]) -> FloatArray:

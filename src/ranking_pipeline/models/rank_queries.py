@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ranking_pipeline.errors import UserError
-from ranking_pipeline.models.learning_target import average_ranks
 from ranking_pipeline.models.samples import Samples
+from ranking_pipeline.row_ranks import average_ranks
 
 
 @dataclass(frozen=True)
@@ -55,6 +55,21 @@ class Queries:
 
     def __len__(self) -> int:
         return len(self.sizes)
+
+    @property
+    def weight(self) -> npt.NDArray[np.float32] | None:
+        """Mean weight of the names of each bar, shape (Q,); None without weights."""
+        if self.rows.weight is None:
+            return None
+        starts = np.cumsum(self.sizes) - self.sizes
+        sums = np.add.reduceat(self.rows.weight.astype(np.float64), starts)
+        return np.asarray(sums / self.sizes, dtype=np.float32)
+
+    @property
+    def row_weight(self) -> npt.NDArray[np.float32] | None:
+        """The bar's weight for each of its rows, shape (n,); None without weights."""
+        weight = self.weight
+        return None if weight is None else np.repeat(weight, self.sizes)
 
 
 def grades(

@@ -9,6 +9,8 @@ from torch import Tensor, nn
 
 # Whatever depends on the targets alone, by name; the first axis is the day.
 Tables = dict[str, Tensor]
+# Name of the table (B,) of what each day counts for, where cells have weights.
+DAY_WEIGHTS = "weighted.days"
 
 
 class CrossSectionLoss(nn.Module, ABC):
@@ -34,6 +36,37 @@ class CrossSectionLoss(nn.Module, ABC):
             The first axis of each is B. A row depends on the same day's targets only.
         """
         return {"targets": targets, "mask": mask}
+
+    def weighted_tables(
+        self, targets: Tensor, mask: Tensor, weights: Tensor | None
+    ) -> Tables:
+        """Prepare the tables of cells that do not count alike.
+
+        A loss that compares the names of a day weighs whole days, by the mean weight of
+        their cells: it has no term of one name alone.
+
+        Parameters
+        ----------
+        targets, mask : Tensor, shape (B, M)
+            As :meth:`tables` takes them.
+        weights : Tensor, shape (B, M), or None
+            0 outside the mask and 1 on average; None: all cells count alike.
+        """
+        tables = self.tables(targets, mask)
+        if weights is None:
+            return tables
+        count = mask.sum(dim=1).clamp(min=1)
+        mean = (weights.to(targets.dtype) * mask).sum(dim=1) / count
+        return tables | {DAY_WEIGHTS: mean}
+
+    def weighted_per_day(self, scores: Tensor, tables: Tables) -> tuple[Tensor, Tensor]:
+        """Value of each day times what the day counts for; see :meth:`per_day`.
+
+        Without weights these are the values of :meth:`per_day`, to the last bit.
+        """
+        value, counted = self.per_day(scores, tables)
+        weights = tables.get(DAY_WEIGHTS)
+        return (value if weights is None else value * weights), counted
 
     @abstractmethod
     def per_day(self, scores: Tensor, tables: Tables) -> tuple[Tensor, Tensor]:
@@ -81,9 +114,13 @@ class CrossSectionLoss(nn.Module, ABC):
         return mean_over_days(*self.days(scores, targets, mask))
 
     def days(
-        self, scores: Tensor, targets: Tensor, mask: Tensor
+        self,
+        scores: Tensor,
+        targets: Tensor,
+        mask: Tensor,
+        weights: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """Make the tables and compare: value and counted of :meth:`per_day`.
+        """Make the tables and compare: value and counted of :meth:`weighted_per_day`.
 
         Padded slots may hold anything, NaN included: they change nothing and their
         gradient is exactly zero. Half-precision scores are widened: in bfloat16 whole
@@ -94,12 +131,15 @@ class CrossSectionLoss(nn.Module, ABC):
         scores : Tensor, shape (B, M) or (B, M, K)
         targets : Tensor, shape (B, M)
         mask : Tensor of bool, shape (B, M)
+        weights : Tensor, shape (B, M), or None
+            Of :meth:`weighted_tables`.
         """
         known = mask & torch.isfinite(targets)
         wide = widened(scores)
         inside = known if scores.dim() == targets.dim() else known.unsqueeze(-1)
-        tables = self.tables(torch.where(known, targets, 0.0).to(wide.dtype), known)
-        return self.per_day(torch.where(inside, wide, 0.0), tables)
+        shown = torch.where(known, targets, 0.0).to(wide.dtype)
+        tables = self.weighted_tables(shown, known, weights)
+        return self.weighted_per_day(torch.where(inside, wide, 0.0), tables)
 
 
 def widened(scores: Tensor) -> Tensor:

@@ -23,6 +23,15 @@ class _Pointwise(CrossSectionLoss):
         """Targets, and the weights (B, M) of a mean over the day."""
         return {"targets": targets, "weights": mean_weights(mask, targets.dtype)}
 
+    def weighted_tables(
+        self, targets: Tensor, mask: Tensor, weights: Tensor | None
+    ) -> Tables:
+        """Weigh each name's own error; a day's mean keeps the number of its names."""
+        tables = self.tables(targets, mask)
+        if weights is None:
+            return tables
+        return tables | {"weights": tables["weights"] * weights.to(targets.dtype)}
+
     def per_day(self, scores: Tensor, tables: Tables) -> tuple[Tensor, Tensor]:
         """Mean over the names of each day."""
         weights = tables["weights"]

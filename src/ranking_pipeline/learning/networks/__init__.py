@@ -23,16 +23,23 @@ from ranking_pipeline.learning.networks.base import (
     Scorer,
     SeriesNetwork,
 )
+from ranking_pipeline.learning.networks.cnn1d import PooledConvolutionNetwork
 from ranking_pipeline.learning.networks.convolutional import ConvolutionalNetwork
 from ranking_pipeline.learning.networks.cross_stock import MarketTokenNetwork
 from ranking_pipeline.learning.networks.linear import LinearNetwork
 from ranking_pipeline.learning.networks.mixer import MixerNetwork
+from ranking_pipeline.learning.networks.nhits import InterpolatedStacksNetwork
+from ranking_pipeline.learning.networks.patchtst import PatchTransformerNetwork
 from ranking_pipeline.learning.networks.perceptron import PerceptronNetwork
 from ranking_pipeline.learning.networks.recurrent import (
     LARGEST_RECURRENT_STATE,
     RecurrentNetwork,
 )
 from ranking_pipeline.learning.networks.stock_transformer import StockTransformerNetwork
+from ranking_pipeline.learning.networks.tab_transformer import (
+    FactorTransformerNetwork,
+)
+from ranking_pipeline.learning.networks.tft import FusionNetwork
 from ranking_pipeline.learning.networks.transformer import TransformerNetwork
 
 __all__ = [
@@ -56,6 +63,11 @@ _NETWORKS: dict[str, Callable[[NetworkSpec, int, int, int], nn.Module]] = {
     "mixer": MixerNetwork,
     "stock_transformer": StockTransformerNetwork,
     "cross_stock": MarketTokenNetwork,
+    "cnn1d": PooledConvolutionNetwork,
+    "nhits": InterpolatedStacksNetwork,
+    "tft": FusionNetwork,
+    "patchtst": PatchTransformerNetwork,
+    "tab_transformer": FactorTransformerNetwork,
 }
 
 

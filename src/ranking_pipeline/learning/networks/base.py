@@ -14,6 +14,17 @@ from ranking_pipeline.learning.layout import Layout
 # Values of 16 bits.
 _LEVELS = 1 << 16
 _LOWEST_INT64 = -(1 << 63)
+_AT_LEAST_ONE = (
+    "hidden",
+    "layers",
+    "heads",
+    "kernel_size",
+    "market_tokens",
+    "prediction_layers",
+    "patch_length",
+    "patch_stride",
+    "horizon",
+)
 
 
 @dataclass(frozen=True)
@@ -27,18 +38,27 @@ class NetworkSpec:
     hidden : int
         Units of a hidden layer, or of the recurrent state.
     layers : int
-        Hidden layers (mlp), recurrent layers (lstm, gru, alstm), blocks (transformer,
-        mixer), blocks of each of the two kinds (stock_transformer), rounds of exchange
-        between the names (cross_stock), or convolutions in a block, all but the first
-        over one bar (tcn).
+        Hidden layers (mlp; of each block of nhits), recurrent layers (lstm, gru, alstm,
+        tft), blocks (transformer, mixer, patchtst, tab_transformer), blocks of each of
+        the two kinds (stock_transformer), stages (cnn1d), rounds of exchange between
+        the names (cross_stock), or convolutions in a block, all but the first over one
+        bar (tcn).
     dropout : float
         Share of hidden units dropped in training.
     heads : int
         Attention heads; they must divide ``hidden``.
     kernel_size : int
-        Bars that one convolution of the tcn reads, at most.
+        Bars that one convolution reads: at most (tcn), or exactly (cnn1d; odd).
     market_tokens : int
         Learned summaries of the market in cross_stock.
+    prediction_layers : int or None
+        Prediction blocks of the stock_transformer; None: as many as ``layers``.
+    patch_length, patch_stride : int
+        Bars of a patch of patchtst, and from one patch to the next.
+    pooling : tuple of int
+        Bars that one place of each block of nhits stands for, in their order.
+    horizon : int
+        Bars that nhits forecasts.
 
     Raises
     ------
@@ -53,13 +73,23 @@ class NetworkSpec:
     heads: int = 4
     kernel_size: int = 3
     market_tokens: int = 8
+    prediction_layers: int | None = None
+    patch_length: int = 8
+    patch_stride: int = 4
+    pooling: tuple[int, ...] = (8, 4, 1)
+    horizon: int = 8
 
     def __post_init__(self) -> None:
-        for name in ("hidden", "layers", "heads", "kernel_size", "market_tokens"):
-            if getattr(self, name) < 1:
-                raise UserError(
-                    f"network.{name} is {getattr(self, name)}; use 1 or more."
-                )
+        for name in _AT_LEAST_ONE:
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise UserError(f"network.{name} is {value}; use 1 or more.")
+        object.__setattr__(self, "pooling", tuple(self.pooling))  # a list when stored
+        if not self.pooling or min(self.pooling) < 1:
+            raise UserError(
+                f"network.pooling is {self.pooling}; name at least one number of bars, "
+                "each 1 or more."
+            )
         if not 0 <= self.dropout < 1:
             raise UserError(
                 f"network.dropout is {self.dropout}; use a share from 0 to below 1."

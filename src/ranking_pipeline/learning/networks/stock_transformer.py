@@ -25,8 +25,8 @@ class StockTransformerNetwork(nn.Module):
         super().__init__()
         self.inlet = nn.Linear(channels, spec.hidden)
         self.positions = nn.Parameter(torch.randn(length, spec.hidden))
-        self.feature_attention = _blocks(spec)
-        self.prediction_attention = _blocks(spec)
+        self.feature_attention = _blocks(spec, spec.layers)
+        self.prediction_attention = _blocks(spec, spec.prediction_layers or spec.layers)
         self.head = score_head(spec.hidden, outputs)
 
     def forward(self, windows: Tensor) -> Tensor:
@@ -38,8 +38,7 @@ class StockTransformerNetwork(nn.Module):
         return scores
 
 
-def _blocks(spec: NetworkSpec) -> nn.ModuleList:
+def _blocks(spec: NetworkSpec, layers: int) -> nn.ModuleList:
     return nn.ModuleList(
-        AttentionBlock(spec, normalise=False, activation=nn.ReLU)
-        for _ in range(spec.layers)
+        AttentionBlock(spec, normalise=False, activation=nn.ReLU) for _ in range(layers)
     )

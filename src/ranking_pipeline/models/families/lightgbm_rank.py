@@ -10,7 +10,7 @@ from pydantic import Field
 
 from ranking_pipeline.config import Config
 from ranking_pipeline.errors import UserError
-from ranking_pipeline.models.families.lightgbm import LightGBMConfig, LightGBMTrees
+from ranking_pipeline.models.families.lightgbm import LightGBMTrees, LightGBMTreesConfig
 from ranking_pipeline.models.rank_boosting import RankingConfig, RankingTrees
 from ranking_pipeline.models.rank_metric import MeanRankIC
 from ranking_pipeline.models.rank_queries import Queries
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _LARGEST_QUERY = 10_000  # LightGBM's own limit
 
 
-class LightGBMRankConfig(RankingConfig, LightGBMConfig):
+class LightGBMRankConfig(RankingConfig, LightGBMTreesConfig):
     """Parameters of the lightgbm_rank family."""
 
     objective: Literal["lambdarank", "rank_xendcg"] = Field(
@@ -59,7 +59,10 @@ class LightGBMRankModel(RankingTrees, LightGBMTrees):
                 f"{_LARGEST_QUERY}. Use xgboost_rank, or fewer symbols."
             )
         data = lightgbm.Dataset(
-            train.rows.features, self._relevance(train), group=train.sizes
+            train.rows.features,
+            self._relevance(train),
+            group=train.sizes,
+            weight=train.row_weight,
         )
         parameters = {
             **self._tree_parameters(len(train.rows)),

@@ -50,11 +50,16 @@ class MlpModel(NeuralModel):
         return ResidentRows.build(values, rows.bars, symbols, shape, device)
 
     def _design(self, features: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        z = self._standardised(features)
+        unknown = np.isnan(z)
+        flags = unknown[:, self._facts["sometimes_unknown"]]
+        return np.hstack([np.where(unknown, 0.0, z), flags]).astype(np.float32)
+
+    def _standardised(
+        self, features: npt.NDArray[np.float32]
+    ) -> npt.NDArray[np.float64]:
+        """Factors in deviations of the training rows, clipped; NaN where unknown."""
         mean = np.array(self._facts["feature_mean"])
         z = (features - mean) / np.array(self._facts["feature_deviation"])
-        unknown = ~np.isfinite(features)
-        z = np.where(
-            unknown, 0.0, z.clip(-self.config.clip_sigma, self.config.clip_sigma)
-        )
-        flags = unknown[:, self._facts["sometimes_unknown"]]
-        return np.hstack([z, flags]).astype(np.float32)
+        z = z.clip(-self.config.clip_sigma, self.config.clip_sigma)
+        return np.where(np.isfinite(features), z, np.nan)

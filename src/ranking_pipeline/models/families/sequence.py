@@ -21,7 +21,10 @@ from ranking_pipeline.models.neural_config import (
     AttentionConfig,
     ConvolutionConfig,
     CrossStockConfig,
+    InterpolationConfig,
+    PatchConfig,
     SequenceConfig,
+    StockTransformerConfig,
 )
 from ranking_pipeline.models.registry import register
 from ranking_pipeline.models.samples import Samples
@@ -119,7 +122,7 @@ class StockTransformerModel(SequenceModel):
 
     family = "stock_transformer"
     description = "two-stage attention on windows of bars (PyTorch)"
-    config_type = AttentionConfig
+    config_type = StockTransformerConfig
 
 
 @register
@@ -133,3 +136,39 @@ class CrossStockModel(SequenceModel):
     family = "cross_stock"
     description = "windows of bars whose names see each other (PyTorch)"
     config_type = CrossStockConfig
+
+
+@register
+class Cnn1dModel(SequenceModel):
+    """Padded convolutions and pooling (LeCun et al., 1998)."""
+
+    family = "cnn1d"
+    description = "convolutions and pooling on windows of bars (PyTorch)"
+    config_type = ConvolutionConfig
+
+
+@register
+class NhitsModel(SequenceModel):
+    """Stacks of pooled perceptrons with backcasts (Challu et al., 2023)."""
+
+    family = "nhits"
+    description = "N-HiTS: multi-rate stacks on windows of bars (PyTorch)"
+    config_type = InterpolationConfig
+
+
+@register
+class TftModel(SequenceModel):
+    """The encoder of the temporal fusion transformer (Lim et al., 2021)."""
+
+    family = "tft"
+    description = "temporal fusion transformer on windows of bars (PyTorch)"
+    config_type = AttentionConfig
+
+
+@register
+class PatchtstModel(SequenceModel):
+    """A transformer over patches of bars (Nie et al., 2023)."""
+
+    family = "patchtst"
+    description = "PatchTST: attention over patches of bars (PyTorch)"
+    config_type = PatchConfig

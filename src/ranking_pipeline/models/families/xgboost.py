@@ -13,7 +13,12 @@ from pydantic import Field
 
 from ranking_pipeline.config import Config
 from ranking_pipeline.models.base import PredictionOutput
-from ranking_pipeline.models.boosting import BoostedTrees, BoostingConfig
+from ranking_pipeline.models.boosting import (
+    BoostedTrees,
+    BoostingConfig,
+    RegressionLoss,
+    huber_delta,
+)
 from ranking_pipeline.models.classes import (
     CLASSES,
     class_output,
@@ -28,17 +33,17 @@ if TYPE_CHECKING:
     import xgboost
 
 _FILE = "model.ubj"
-_OBJECTIVE = {
-    "regression": "reg:squarederror",
-    "binary": "binary:logistic",
-    "three_class": "multi:softprob",
-}
+_CLASS_OBJECTIVE = {"binary": "binary:logistic", "three_class": "multi:softprob"}
 
 
-class XGBoostConfig(BoostingConfig):
-    """Parameters of the XGBoost family."""
+class XGBoostTreesConfig(BoostingConfig):
+    """Parameters of trees by XGBoost, whatever the objective."""
 
     max_depth: int = Field(gt=0, description="depth of each tree")
+
+
+class XGBoostConfig(XGBoostTreesConfig, RegressionLoss):
+    """Parameters of the XGBoost family."""
 
 
 class XGBoostTrees(BoostedTrees):
@@ -141,7 +146,7 @@ class XGBoostModel(XGBoostTrees):
 
     family: ClassVar[str] = "xgboost"
     description: ClassVar[str] = "gradient boosting, depth-wise trees (XGBoost)"
-    tasks: ClassVar[frozenset[str]] = frozenset(_OBJECTIVE)
+    tasks: ClassVar[frozenset[str]] = frozenset({"regression", *CLASSES})
     config_type: ClassVar[type[Config]] = XGBoostConfig
 
     def fit(self, train: Samples, validation: Samples | None) -> None:
@@ -150,12 +155,19 @@ class XGBoostModel(XGBoostTrees):
 
         self.check(train)
         data = xgboost.QuantileDMatrix(
-            train.features, label(train), max_bin=self.config.max_bins, nthread=1
+            train.features,
+            label(train),
+            weight=train.weight,
+            max_bin=self.config.max_bins,
+            nthread=1,
         )
         held_out = None
         if validation is not None and len(validation):
             held_out = xgboost.DMatrix(
-                validation.features, label(validation), nthread=self.threads
+                validation.features,
+                label(validation),
+                weight=validation.weight,
+                nthread=self.threads,
             )
         self._boost(data, held_out, self._parameters(train))
 
@@ -164,7 +176,7 @@ class XGBoostModel(XGBoostTrees):
         raw = self._margin(rows)
         if raw.ndim > 1:
             return class_output(raw)
-        if self._objective() == _OBJECTIVE["binary"]:
+        if self._objective() == _CLASS_OBJECTIVE["binary"]:
             return class_output(np.column_stack([1 - raw, raw]))
         return PredictionOutput(raw.astype(np.float32))
 
@@ -173,13 +185,25 @@ class XGBoostModel(XGBoostTrees):
         return str(learner["objective"]["name"])
 
     def _parameters(self, train: Samples) -> dict[str, Any]:
-        multiclass = train.task == "three_class"
         # The Hessian of a row is 1 for squared error, below 1/4 for class losses.
         weight = 1.0 if train.task == "regression" else 0.2
         least = leaf_size(self.config.min_rows_per_leaf, len(train))
         return {
-            "objective": _OBJECTIVE[train.task],
-            **({"num_class": len(CLASSES[train.task])} if multiclass else {}),
+            **self._loss(train),
             **self._tree_parameters(),
             "min_child_weight": weight * least,
         }
+
+    def _loss(self, train: Samples) -> dict[str, Any]:
+        """Objective and what it takes; Huber's loss is its smooth version here."""
+        if train.task != "regression":
+            several = {"num_class": len(CLASSES[train.task])}
+            objective = {"objective": _CLASS_OBJECTIVE[train.task]}
+            return objective | (several if train.task == "three_class" else {})
+        if self.config.objective == "huber":
+            slope = {"huber_slope": huber_delta(train)}
+            return {"objective": "reg:pseudohubererror", **slope}
+        if self.config.objective == "quantile":
+            alpha = {"quantile_alpha": self.config.quantile}
+            return {"objective": "reg:quantileerror", **alpha}
+        return {"objective": "reg:squarederror"}

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from ranking_pipeline.config import Config
 from ranking_pipeline.models.classes import leaf_size
-from ranking_pipeline.models.families.xgboost import XGBoostConfig, XGBoostTrees
+from ranking_pipeline.models.families.xgboost import XGBoostTrees, XGBoostTreesConfig
 from ranking_pipeline.models.rank_boosting import RankingConfig, RankingTrees
 from ranking_pipeline.models.rank_metric import MeanRankIC
 from ranking_pipeline.models.rank_queries import Queries
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import xgboost
 
 
-class XGBoostRankConfig(RankingConfig, XGBoostConfig):
+class XGBoostRankConfig(RankingConfig, XGBoostTreesConfig):
     """Parameters of the xgboost_rank family."""
 
     objective: Literal["pairwise", "ndcg"] = Field(
@@ -55,6 +55,7 @@ class XGBoostRankModel(RankingTrees, XGBoostTrees):
             train.rows.features,
             train.grades,
             group=train.sizes,
+            weight=train.weight,
             max_bin=self.config.max_bins,
             nthread=1,
         )
