@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -28,10 +29,11 @@ from ranking_pipeline.features.registry import FACTORS
 from ranking_pipeline.labels import compute as label_compute
 from ranking_pipeline.labels import parse_targets
 from ranking_pipeline.learning import channels
-from ranking_pipeline.models import assemble
+from ranking_pipeline.models import assemble, linear
 from ranking_pipeline.models.families import ridge as ridge_family
 from ranking_pipeline.panel import Panel
 from ranking_pipeline.ranking import ranker
+from ranking_pipeline.row_ranks import Groups
 from ranking_pipeline.selection import training_data
 from ranking_pipeline.selection.problem import Problem
 from ranking_pipeline.splits import Splits, make_splits
@@ -294,13 +296,13 @@ def moments_of_the_validation_too(patch: Patch) -> None:
     honest = ridge_family.RidgeModel.fit
 
     def wider(self: Any, train: Any, validation: Any) -> None:
-        moments = ridge_family._moments
+        moments = linear._moments
         held_out = [] if validation is None else [validation.features]
         with pytest.MonkeyPatch.context() as inner:
             inner.setattr(
-                ridge_family,
+                linear,
                 "_moments",
-                lambda rows: moments(np.concatenate([rows, *held_out])),
+                lambda rows, _: moments(np.concatenate([rows, *held_out]), None),
             )
             honest(self, train, validation)
 
@@ -323,7 +325,7 @@ def target_standardised_over_all_cells(patch: Patch) -> None:
 
 def moments_of_all_rows(patch: Patch) -> None:
     """Ridge standardised by whatever was assembled last, test rows included."""
-    honest = ridge_family._moments
+    honest = linear._moments
     seen: list[np.ndarray] = []
     made = assemble.normal_scores
 
@@ -332,16 +334,12 @@ def moments_of_all_rows(patch: Patch) -> None:
         return seen[-1]
 
     patch.setattr("ranking_pipeline.audit.learned.normal_scores", remembered)
-    patch.setattr(ridge_family, "_moments", lambda _: honest(seen[-1]))
+    patch.setattr(linear, "_moments", lambda *_: honest(seen[-1], None))
 
 
 def ranks_over_all_bars(patch: Patch) -> None:
-    honest = assemble.average_ranks
-
-    def pooled(values: np.ndarray, bars: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        return honest(values, np.zeros_like(bars))
-
-    patch.setattr(assemble, "average_ranks", pooled)
+    one = SimpleNamespace(of=lambda bars: Groups.of(np.zeros_like(bars)))
+    patch.setattr(assemble, "Groups", one)
 
 
 def selection_sees_the_validation(patch: Patch) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
+import numpy as np
 import pandas as pd
 import pytest
 from pydantic import ValidationError
@@ -78,7 +80,8 @@ def test_the_section_goes_through_json(report: LookaheadReport) -> None:
     plain = json.loads(json.dumps(section.to_dict()))
     assert Section.from_dict(plain).to_dict() == section.to_dict()
     assert report.summary() in section.lead
-    assert [table.title for table in section.tables] == ["Claims"]
+    titles = [table.title for table in section.tables]
+    assert titles == ["Claims", "Not covered"]
     (figure,) = section.figures
     trace = figure.figure["data"][0]
     assert (len(trace["y"]), len(trace["x"])) == (23, 10)
@@ -105,7 +108,7 @@ def test_a_finding_stops_and_names_the_offender(
     assert "ret_5 of S" in str(refused.value)
     assert "audit.strict" in str(refused.value)
     titles = [table.title for table in lookahead_section(report).tables]
-    assert titles == ["Claims", "Findings"]
+    assert titles == ["Claims", "Findings", "Not covered"]
 
 
 def test_without_planted_ones_it_says_so(market: Panel) -> None:
@@ -151,12 +154,25 @@ def test_a_slice_is_never_more_than_the_panel(example: tuple[Panel, Splits]) -> 
     assert own == splits
 
 
-def test_a_panel_of_one_symbol_is_refused(example: tuple[Panel, Splits]) -> None:
+def test_one_symbol_is_audited_and_none_is_refused(
+    example: tuple[Panel, Splits],
+) -> None:
     panel, splits = example
-    with pytest.raises(UserError, match="only 1 symbols"):
-        audited_slice(
-            panel.cut(slice(None), slice(7, 8)), splits, worlds.audit_config()
-        )
+    alone = panel.cut(slice(None), slice(7, 8))
+    part, _ = audited_slice(alone, splits, worlds.audit_config())
+    assert part.symbols == alone.symbols
+    absent = replace(alone, values=np.full_like(alone.values, np.nan))
+    with pytest.raises(UserError, match="no symbol has bars"):
+        audited_slice(absent, splits, worlds.audit_config())
+
+
+def test_what_is_not_covered_says_why() -> None:
+    bare = Check("a", "b", "cells", 5, 0, verdict=NOT_COVERED)
+    told = Check("c", "d", "cells", 0, 0, worst="too few bars", verdict=NOT_COVERED)
+    section = lookahead_section(LookaheadReport((bare, told), pd.DataFrame(), "."))
+    rows = {table.title: table.rows for table in section.tables}["Not covered"]
+    why = "no compared cell holds a value"
+    assert rows == (("a", "b", why), ("c", "d", "too few bars"))
 
 
 def test_ways_are_checked_when_the_parameters_are_read() -> None:

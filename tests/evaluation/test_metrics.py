@@ -63,11 +63,6 @@ def test_auc_skill_wants_enough_of_each_class() -> None:
     assert metrics.auc_skill(score, label, min_per_class=4)[0] == -1.0
 
 
-def test_percentile_ranks_by_hand() -> None:
-    got = metrics.percentile_ranks(np.array([[3.0, 1, 1, np.nan]]))
-    np.testing.assert_allclose(got, [[3 / 4, 1.5 / 4, 1.5 / 4, np.nan]])
-
-
 def test_tail_spread_by_hand() -> None:
     score = np.arange(20.0)[None, :]
     payoff = np.zeros((1, 20))

@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -9,11 +10,15 @@ import pytest
 
 from ranking_pipeline.evaluation import figure_style, figures, stage_sections
 from ranking_pipeline.evaluation.console import leaderboard_text
+from ranking_pipeline.evaluation.costs_section import costs_section
+from ranking_pipeline.evaluation.evaluation_section import (
+    evaluation_section,
+    leaderboard_table,
+)
 from ranking_pipeline.evaluation.formats import clear_sign, format_cell
 from ranking_pipeline.evaluation.leaderboard import evaluate
 from ranking_pipeline.evaluation.model_sections import (
     cs_ranking_section,
-    evaluation_section,
     training_section,
 )
 from ranking_pipeline.evaluation.report import render_report
@@ -25,6 +30,7 @@ from ranking_pipeline.evaluation.section import (
     json_safe,
 )
 from ranking_pipeline.evaluation.verdict import headline, verdict
+from ranking_pipeline.routing.states import RULES
 
 HOSTILE = "</script><script>alert('x')</script>&\"<b>"
 
@@ -168,7 +174,7 @@ def test_empty_stages_say_so() -> None:
     rankings = stage_sections.target_ranking_section(
         none, none, {"status": "nothing_predictable", "targets": [], "reason": "q."}
     )
-    assert rankings.lead == "Nothing predictable was found among 0 targets. q."
+    assert rankings.lead == "Nothing predictable was found among 0 targets. Q."
     routing = stage_sections.routing_section(none, {"targets": {}}, {"jobs": []})
     assert "no job to run" in routing.lead
     assert "No model was trained" in training_section(none, none).lead
@@ -193,9 +199,107 @@ def test_figures_round_and_hide_what_is_missing() -> None:
     json.dumps(figure, allow_nan=False)
 
 
-def test_one_family_has_one_colour() -> None:
-    assert figure_style.family_colour("ridge") == figure_style.family_colour("ridge")
-    assert figure_style.family_colour("never seen") in figure_style.SPARE_COLOURS
+def test_rows_of_a_figure_differ_in_colour() -> None:
+    families = {"reversal_1": "baseline", "random": "baseline", "oracle": "oracle"}
+    names = ["a", "b", "a", "c", "reversal_1", "random", "oracle"]
+    colours = figure_style.row_colours(names, families)
+    assert list(colours) == ["a", "b", "c", "reversal_1", "random", "oracle"]
+    assert len(set(colours.values())) == 6
+    assert colours["a"] == figure_style.ROW_COLOURS[0]
+    assert colours["reversal_1"] == figure_style.REFERENCE_COLOURS["baseline"]
+    assert figure_style.row_colours(["x", "b"], {})["x"] == colours["a"]
+
+
+def test_the_leaderboard_fits_and_keeps_the_sharpe(result) -> None:
+    """One table per target; what is constant or missing takes no column."""
+    tables = evaluation_section(result).tables
+    boards = [table for table in tables if table.title.startswith("Leaderboard")]
+    targets = result.leaderboard["target"].unique()
+    assert [board.title for board in boards] == [f"Leaderboard, {t}" for t in targets]
+    for board in boards:
+        names = [column.name for column in board.columns]
+        assert names[0] == "model_id"
+        assert {"net_bps_per_bar", "net_sharpe", "coverage"} <= set(names)
+        assert not {"target", "family", "route", "n_bars"} & set(names)
+        assert "test bars." in board.caption
+
+
+def test_captions_follow_the_view(result) -> None:
+    facts = result.summary
+    within = leaderboard_table(result).caption
+    alone = replace(result, summary=facts | {"over_time": True})
+    over_time = leaderboard_table(alone).caption
+    assert "correlation per bar" in within
+    assert "+1 and −1 on the top" in within
+    assert "correlation over time" in over_time
+    assert "own past scores" in over_time
+
+
+def test_the_verdict_names_a_primary_target_without_a_model(result) -> None:
+    assert "No model was trained on" not in verdict(result.summary)
+    other = result.summary | {"primary_target": "fwd_ret_20d"}
+    assert "No model was trained on the primary target, fwd_ret_20d" in verdict(other)
+
+
+def test_rows_are_ruled_off_only_between_groups() -> None:
+    def rules(*targets: str) -> int:
+        column = Column("target", "target")
+        table = Table("t", (column,), tuple((name,) for name in targets))
+        return page([Section("s", "S", "", (table,))]).count('class="rule"')
+
+    assert rules("a", "a", "b", "b", "c") == 2
+    assert rules("a", "b", "c") == 0
+    assert rules("a", "b", "a") == 0
+
+
+def test_routes_are_told_in_the_words_of_the_plan() -> None:
+    """A hopeful symbol that the pooled model predicts well enough gets no model."""
+    symbols = {
+        "UP": {"route": "SYMBOL_SPECIFIC", "state": "OK"},
+        "HOPE": {"route": "CROSS_SECTIONAL", "state": "EXPERIMENTAL"},
+        "TRIAL": {"route": "EXPERIMENTAL", "state": "EXPERIMENTAL"},
+        "REST": {"route": "EXPERIMENTAL", "state": "DISALLOWED"},
+    }
+    decision = "1 more would be hopeful, but the pooled model is good enough."
+    entry = {"route": "BOTH", "reason": "x", "decision": decision, "symbols": symbols}
+    rules = ["proven", "unsure", "unsure", "not_better"]
+    candidates = pd.DataFrame(
+        {"mode": "symbol_specific", "target": "y", "symbol": list(symbols)}
+        | {"metric": "rank_ic", "score": 0.1, "t": 2.0, "delta": 0.1}
+        | {"delta_t": [4.0, 3.0, 2.0, 1.0], "q": 0.1, "n_rows": 500, "rule": rules}
+    )
+    routing = stage_sections.routing_section(
+        candidates, {"targets": {"y": entry}}, {"jobs": [{}]}
+    )
+    assert routing.lead == "1 target routed; the training plan has 1 job."
+    routes, strongest = routing.tables
+    assert routes.rows == (("y", "BOTH", 2, decision),)
+    takes = ["its own model", "the pooled model", "on trial", "on trial"]
+    assert [row[-2] for row in strongest.rows] == takes
+    assert strongest.rows[1][-1] == RULES["unsure"]
+
+
+def test_models_are_counted_by_route() -> None:
+    models = pd.DataFrame(
+        {"model_id": ["a", "b", "c"], "target": "y", "route": ["routed", "own", "own"]}
+        | {"family": ["ridge", "ridge", "mlp"], "n_rows": [10, 20, 40]}
+    )
+    outcomes = pd.DataFrame({"status": ["done"] * 3})
+    (table,) = training_section(outcomes, models).tables
+    assert table.rows == (
+        ("y", "own", 2, 30.0, "mlp, ridge"),
+        ("y", "routed", 1, 10.0, "ridge"),
+    )
+
+
+def test_the_costs_say_that_they_alone_differ() -> None:
+    cost = {"label": "targets ranked", "n_jobs": 2, "n_cached": 0, "seconds": 3.0}
+    cost |= {"saved_seconds": 0.0, "peak_megabytes": 100.0}
+    section = costs_section([cost])
+    assert "none came from the cache" in section.lead
+    assert "Only this section" in section.tables[0].caption
+    cached = costs_section([cost | {"n_cached": 1, "saved_seconds": 5.0}])
+    assert "1 were answered from the cache, which saved 5 seconds" in cached.lead
 
 
 def test_the_data_section_says_who_is_missing() -> None:

@@ -110,6 +110,21 @@ def test_an_evaluation_over_time_says_so(world: Any) -> None:
     assert "over time" in verdict(found.summary)
 
 
+@pytest.mark.parametrize(("ranks", "bars"), [(10, 120), (41, 0)])
+def test_a_universe_below_a_full_bar_is_ranked_with_what_it_has(
+    world: Any, ranks: int, bars: int
+) -> None:
+    """40 symbols where 50 make a bar: the fewest that can be ranked suffice."""
+    fewest = {"min_symbols_per_timestamp": 50, "min_symbols_for_ranks": ranks}
+    made = world.score("skilled", world.signal)
+    found = evaluate(**made.inputs(config=made.configured(**fewest)))
+    assert found.summary["over_time"] == (not bars)
+    assert found.summary["min_symbols"] == ranks
+    board = found.leaderboard.set_index("model_id")
+    assert board.loc["skilled", "rank_ic"] > 0.1
+    assert not bars or board.loc["skilled", "n_bars"] <= bars
+
+
 def test_a_row_of_single_symbol_models_becomes_a_signal(world: Any) -> None:
     symbols = world.panel.symbols
     made = world

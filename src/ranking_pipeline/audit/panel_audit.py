@@ -157,10 +157,10 @@ def audited_slice(
     spare = np.setdiff1d(eventful, special)
     missing = config.symbols - len(special) - len(others)
     kept = np.sort(np.concatenate([special, others, _spread(spare, missing)]))
-    if len(kept) < 2:
+    if not len(kept):
         raise UserError(
-            f"audit: only {len(kept)} symbols have bars around the end of the train "
-            "span; raise audit.bars"
+            "audit: no symbol has bars around the end of the train span; raise "
+            "audit.bars"
         )
     part = _symbols(part, kept)
     embargo = min(splits.embargo_bars, n_bars // 10)

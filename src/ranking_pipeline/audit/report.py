@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from ranking_pipeline.audit.check import CAUGHT, Check
+from ranking_pipeline.audit.check import CAUGHT, NOT_COVERED, Check
 from ranking_pipeline.audit.futures import DESCRIPTIONS
 from ranking_pipeline.errors import UserError
 from ranking_pipeline.evaluation.figure_style import GRID, FigureDict, layout
@@ -156,6 +156,15 @@ def lookahead_section(report: LookaheadReport) -> Section:
         named = [("check", "claim", "text"), ("what", "checked on", "text"),
                  ("worst", "worst offender", "text")]  # fmt: skip
         tables.append(table_of(wrong, "Findings", named))
+    bare = [
+        vars(check) | {"why": check.worst or "no compared cell holds a value"}
+        for check in report.claims
+        if check.verdict == NOT_COVERED
+    ]
+    if bare:
+        named = [("check", "claim", "text"), ("what", "checked on", "text"),
+                 ("why", "why", "text")]  # fmt: skip
+        tables.append(table_of(pd.DataFrame(bare), "Not covered", named))
     figures = () if report.shares.empty else (_figure(report.shares),)
     lead = f"{report.summary()}. {report.scope}"
     return Section("audit", "No look-ahead", lead, tuple(tables), figures)

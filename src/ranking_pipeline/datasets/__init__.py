@@ -5,6 +5,7 @@ from ranking_pipeline.datasets.costs import CostsDataset
 from ranking_pipeline.datasets.counter import CounterDataset
 from ranking_pipeline.datasets.documents import (
     FigureDataset,
+    HtmlDataset,
     JsonDataset,
     TextDataset,
     YamlDataset,
@@ -26,6 +27,7 @@ __all__ = [
     "CounterDataset",
     "CsvDataset",
     "FigureDataset",
+    "HtmlDataset",
     "IndexedTableDataset",
     "JsonDataset",
     "PanelDataset",

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kedro.io import AbstractDataset
 
 from ranking_pipeline.storage import write_artefact
+
+if TYPE_CHECKING:
+    from kedro_datasets._typing import JSONPreview
 
 
 class CounterDataset(AbstractDataset[str, dict[str, Any]]):
@@ -41,6 +44,10 @@ class CounterDataset(AbstractDataset[str, dict[str, Any]]):
         """Return ``{"key": newest key, "count": its count}``."""
         stored = json.loads(self._filepath.read_text("utf-8"))
         return {"key": stored["key"], "count": stored["counts"][stored["key"]]}
+
+    def preview(self) -> JSONPreview:
+        """Return the newest key and all counts for kedro-viz."""
+        return json.dumps(json.loads(self._filepath.read_text("utf-8")))
 
     def _counts(self) -> dict[str, int]:
         if not self._filepath.exists():

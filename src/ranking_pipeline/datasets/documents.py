@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ranking_pipeline.datasets.artefact import ArtefactDataset
+from ranking_pipeline.datasets.previews import TextPreview, first_lines, text_of_html
 from ranking_pipeline.storage import Manifest
 
 if TYPE_CHECKING:
@@ -43,15 +44,32 @@ class YamlDataset(ArtefactDataset[Any, Any]):
 
         return yaml.safe_load(path.read_text("utf-8"))
 
+    def preview(self, nlines: int = 200) -> TextPreview:
+        """Return the beginning of the text for kedro-viz."""
+        return first_lines(self.load_path().read_text("utf-8"), nlines)
+
 
 class TextDataset(ArtefactDataset[str, str]):
-    """Text of any kind: Markdown, HTML."""
+    """Text for people, such as Markdown."""
 
     def _write(self, data: str, path: Path) -> None:
         path.write_text(data, encoding="utf-8")
 
     def _read(self, path: Path, manifest: Manifest) -> str:
         return path.read_text("utf-8")
+
+    def preview(self, nlines: int = 200) -> TextPreview:
+        """Return the beginning of the text for kedro-viz."""
+        return first_lines(self.load_path().read_text("utf-8"), nlines)
+
+
+class HtmlDataset(TextDataset):
+    """A page of HTML; its preview is its words."""
+
+    def preview(self, nlines: int = 100) -> TextPreview:
+        """Return the beginning of the page for kedro-viz, without figures."""
+        page = self.load_path().read_text("utf-8")
+        return first_lines(text_of_html(page), nlines)
 
 
 class FigureDataset(ArtefactDataset[dict[str, Any], dict[str, Any]]):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,7 @@ from kedro.io import AbstractDataset, DatasetError
 from ranking_pipeline.bars.source import BarSource
 
 if TYPE_CHECKING:
-    pass
+    from kedro_datasets._typing import JSONPreview
 
 
 class RawBarsDataset(AbstractDataset[None, BarSource]):
@@ -35,6 +36,10 @@ class RawBarsDataset(AbstractDataset[None, BarSource]):
     def save(self, data: None) -> None:
         """Raw bars are never written."""
         raise DatasetError("raw bars are read only")
+
+    def preview(self) -> JSONPreview:
+        """Return the name of the source for kedro-viz, without its folder."""
+        return json.dumps({"source": Path(self._source.location).name})
 
     def _exists(self) -> bool:
         return self._source.simulated or Path(self._source.location).exists()

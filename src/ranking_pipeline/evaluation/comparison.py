@@ -222,6 +222,7 @@ def summary(
     n_bars = int(rows["random"]["n_bars"])
     return {
         "over_time": results.view.over_time,
+        "min_symbols": results.view.min_symbols,
         "status": "measured" if chosen is not None else "no_model",
         "primary_target": config.primary_target,
         "target": target,

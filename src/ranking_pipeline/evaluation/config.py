@@ -12,7 +12,9 @@ class EvaluationConfig(Config):
         min_length=1, description="target for which one model row is chosen"
     )
     min_symbols_per_timestamp: int = Field(
-        ge=2, description="fewest symbols with which a bar is measured or traded"
+        ge=2,
+        description="fewest symbols with which a bar is measured or traded; in a "
+        "universe of fewer, min_symbols_for_ranks takes its place",
     )
     min_symbols_for_ranks: int = Field(
         ge=2,

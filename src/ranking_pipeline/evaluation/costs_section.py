@@ -38,12 +38,21 @@ def costs_section(costs: Sequence[Mapping[str, Any]]) -> Section:
         return Section(NAME, title, "No stage of this report has been timed.")
     frame = pd.DataFrame(list(costs))
     jobs, hits = int(frame["n_jobs"].sum()), int(frame["n_cached"].sum())
-    lead = (
-        f"{jobs:,} jobs in {frame['seconds'].sum():.0f} seconds; {hits:,} were answered "
-        f"from the cache, which saved {frame['saved_seconds'].sum():.0f} seconds of work. "
-        f"The largest process had {frame['peak_megabytes'].max():,.0f} MB."
+    saved = frame["saved_seconds"].sum()
+    cached = (
+        f"{hits:,} were answered from the cache, which saved {saved:.0f} seconds of work"
+        if hits
+        else "none came from the cache"
     )
-    note = "Of the last run of each stage; models found in the store count as jobs."
+    lead = (
+        f"{jobs:,} jobs in {frame['seconds'].sum():.0f} seconds; {cached}. The largest "
+        f"process had {frame['peak_megabytes'].max():,.0f} MB."
+    )
+    note = (
+        "Of the last run of each stage; models found in the store count as jobs. Only "
+        "this section, its line in the summary included, differs between two runs of "
+        "the same job on the same bars."
+    )
     return Section(
         NAME, title, lead, (table_of(frame, "Fan-outs", COLUMNS, caption=note),)
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,37 +12,35 @@ Line = tuple[str, Any, Any, dict[str, Any]]
 
 FONT = "-apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
 INK, SOFT, GRID = "#1f2933", "#66727f", "#e6e9ed"
-FAMILY_COLOURS = {
-    "lightgbm": "#2f6f9f",
-    "lightgbm_rank": "#1f4e79",
-    "xgboost": "#6a9fb5",
-    "xgboost_rank": "#4a7d92",
-    "random_forest": "#7a9e5f",
-    "ridge": "#b08a3c",
-    "mlp": "#a65d57",
-    "lstm": "#8a6bb0",
-    "transformer": "#c27ba0",
-    "tcn": "#4f9d8e",
-    "gru": "#6f7fc4",
-    "alstm": "#5d4a8f",
-    "mixer": "#b58fb0",
-    "stock_transformer": "#9b5b7f",
-    "cross_stock": "#d0699a",
-    "linear": "#9a8f5a",
-    "baseline": "#9aa5b1",
-    "oracle": "#3e4c59",
-    "routed": "#d08a3e",
-}
-SPARE_COLOURS = ("#5b7db1", "#b56d4d", "#5f9c76", "#95688f", "#8c8c4a", "#4a8fa3")
-DASHES = ("solid", "dash", "dot", "dashdot")
+# Rows of a figure in their order, the best one first; references stay grey.
+ROW_COLOURS = ("#2f6f9f", "#c8702a", "#4f8f4f", "#8a5fb0", "#b09030", "#3f9d93")
+REFERENCE_COLOURS = {"baseline": "#8995a1", "oracle": "#3e4c59"}
+RANDOM, RANDOM_COLOUR = "random", "#c9d1d9"
 GOOD, BAD = "#2f6f9f", "#b4534a"
 MAX_POINTS = 600
 
 
-def family_colour(family: str) -> str:
-    """Colour of a model family, the same in every figure."""
-    spare = SPARE_COLOURS[sum(map(ord, family)) % len(SPARE_COLOURS)]
-    return FAMILY_COLOURS.get(family, spare)
+def row_colours(names: Iterable[Any], families: Mapping[str, str]) -> dict[str, str]:
+    """Colour of each row, by the order of appearance; six differ, then they repeat.
+
+    Parameters
+    ----------
+    names : iterable of str
+        ``model_id``, repeated or not.
+    families : mapping of model_id to family
+    """
+    colours: dict[str, str] = {}
+    models = 0
+    for name in dict.fromkeys(map(str, names)):
+        reference = REFERENCE_COLOURS.get(families.get(name, ""))
+        if name == RANDOM:
+            colours[name] = RANDOM_COLOUR
+        elif reference:
+            colours[name] = reference
+        else:
+            colours[name] = ROW_COLOURS[models % len(ROW_COLOURS)]
+            models += 1
+    return colours
 
 
 def significant(values: Any, digits: int = 6) -> list[Any]:

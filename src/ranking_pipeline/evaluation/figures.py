@@ -10,17 +10,17 @@ import pandas as pd
 
 from ranking_pipeline.evaluation.figure_style import (
     BAD,
-    DASHES,
     GOOD,
-    SPARE_COLOURS,
+    ROW_COLOURS,
     FigureDict,
     Line,
     bars,
-    family_colour,
     layout,
     lines,
+    row_colours,
     significant,
 )
+from ranking_pipeline.evaluation.formats import format_cell
 
 MISSING_COLOURS = [
     [0.0, "#f3f5f7"],
@@ -44,11 +44,10 @@ def ic_over_time(
         Entry lag at which the IC was measured.
     """
     series: list[Line] = []
-    seen: dict[str, int] = {}
     measured = ic_by_bar[ic_by_bar["ic"].notna()]
+    colours = row_colours(measured["model_id"], families)
     for model_id, rows in measured.groupby("model_id", sort=False):
-        total = rows["ic"].cumsum()
-        style = _style(families.get(str(model_id), ""), seen)
+        total, style = rows["ic"].cumsum(), {"color": colours[str(model_id)]}
         series.append((str(model_id), rows["timestamp"].to_numpy(), total, style))
     title = f"cumulative rank IC (entry lag {lag_bars})"
     return lines(series, layout("", title))
@@ -68,11 +67,10 @@ def cumulative_spread(
         Per side, already in ``net``.
     """
     series: list[Line] = []
+    colours = row_colours(books["model_id"], families)
     for model_id, rows in books.groupby("model_id", sort=False):
-        colour = family_colour(families.get(str(model_id), ""))
-        colour = "#c9d1d9" if model_id == "random" else colour
         when = rows["timestamp"].to_numpy()
-        net: dict[str, Any] = {"color": colour}
+        net: dict[str, Any] = {"color": colours[str(model_id)]}
         gross = net | {"dash": "dot", "width": 1.2}
         series.append((f"{model_id}, net", when, 100 * rows["net"], net))
         series.append((f"{model_id}, gross", when, 100 * rows["gross"], gross))
@@ -85,15 +83,15 @@ def decile_bars(
 ) -> FigureDict:
     """Mean payoff per score decile, one group of bars per model_id."""
     data = []
+    colours = row_colours(decile_returns["model_id"], families)
     for model_id, rows in decile_returns.groupby("model_id", sort=False):
-        colour = family_colour(families.get(str(model_id), ""))
         data.append(
             {
                 "type": "bar",
                 "name": str(model_id),
                 "x": rows["decile"].tolist(),
                 "y": significant(rows["payoff_bps"]),
-                "marker": {"color": colour},
+                "marker": {"color": colours[str(model_id)]},
             }
         )
     shape = layout("score decile (10 = highest)", f"mean payoff, bps per {horizon}")
@@ -108,7 +106,7 @@ def target_ranking_bars(target_rankings: pd.DataFrame) -> FigureDict:
     selected = rows["selected"].astype(bool)
     colours = [GOOD if chosen else "#c3ccd5" for chosen in selected]
     notes = [
-        f"z {z:.1f}, q {q:.2g}".replace("z -", "z −")
+        f"z {format_cell(float(z), 't')}, q {format_cell(float(q), 'p')}"
         if np.isfinite(z)
         else "not rankable"
         for z, q in zip(rows["z"].astype(float), rows["q"].astype(float), strict=True)
@@ -132,8 +130,15 @@ def feature_importance_bars(
     return bars(names, rows["consensus_score"].astype(float), shape, colours=colours)
 
 
-ROUTES = ("BLOCKED", "EXPERIMENTAL", "CROSS_SECTIONAL", "BOTH", "SYMBOL_SPECIFIC")
+ROUTE_WORDS = {
+    "BLOCKED": "no opinion",
+    "EXPERIMENTAL": "on trial",
+    "CROSS_SECTIONAL": "the pooled model",
+    "BOTH": "average of both",
+    "SYMBOL_SPECIFIC": "its own model",
+}
 ROUTE_COLOURS = ("#e6e9ed", "#d9c38f", "#7fa6c4", "#9b86bd", "#c07f6b")
+ROUTES = tuple(ROUTE_WORDS)
 
 
 def routing_map(plan: Mapping[str, Any]) -> FigureDict:
@@ -166,7 +171,7 @@ def routing_map(plan: Mapping[str, Any]) -> FigureDict:
         "colorscale": scale,
         "colorbar": {
             "tickvals": list(range(steps)),
-            "ticktext": [r.lower().replace("_", " ") for r in ROUTES],
+            "ticktext": list(ROUTE_WORDS.values()),
             "thickness": 10,
             "outlinewidth": 0,
         },
@@ -185,7 +190,7 @@ def learning_curves(history: pd.DataFrame) -> FigureDict:
     """
     series, best = [], []
     for index, ((target, seed), rows) in enumerate(history.groupby(["target", "seed"])):
-        colour = SPARE_COLOURS[index % len(SPARE_COLOURS)]
+        colour = ROW_COLOURS[index % len(ROW_COLOURS)]
         name = f"{target}, seed {seed}"
         values = rows["validation_ic"].to_numpy(dtype=float)
         epochs = rows["epoch"].to_numpy()
@@ -236,7 +241,7 @@ def missing_strip(share: pd.DataFrame) -> FigureDict:
         "y": [str(i) for i in share.index],
         "z": [significant(row) for row in share.to_numpy(dtype=float)],
         "zmin": 0,
-        "zmax": 1,
+        "zmax": max(0.1, float(np.nanmax(share.to_numpy(dtype=float)))),
         "ygap": 1,
         "colorscale": MISSING_COLOURS,
         "colorbar": {"thickness": 10, "outlinewidth": 0, "tickformat": ".0%"},
@@ -244,10 +249,3 @@ def missing_strip(share: pd.DataFrame) -> FigureDict:
     shape = layout("", "", height=max(150, 90 + 20 * len(share)))
     shape["yaxis"] = shape["yaxis"] | {"showgrid": False, "autorange": "reversed"}
     return {"data": [trace], "layout": shape}
-
-
-def _style(family: str, seen: dict[str, int]) -> dict[str, Any]:
-    """Colour of the family; further models of it differ by their dash."""
-    place = seen.get(family, 0)
-    seen[family] = place + 1
-    return {"color": family_colour(family), "dash": DASHES[place % len(DASHES)]}

@@ -215,13 +215,20 @@ def _desk(panel: Panel, splits: Mapping[str, Any], config: EvaluationConfig) -> 
     settings = Settings(
         View(
             panel.n_symbols < config.min_symbols_for_ranks,
-            config.min_symbols_per_timestamp,
+            _fewest_symbols(panel.n_symbols, config),
             config.tail_share,
         ),
         config.cost_bps_per_side,
         periods,
     )
     return _Desk(panel, splits, settings, panel_returns(panel))
+
+
+def _fewest_symbols(n_symbols: int, config: EvaluationConfig) -> int:
+    """Fewest symbols of a measured bar: fewer where the whole universe is smaller."""
+    wanted = config.min_symbols_per_timestamp
+    small = n_symbols < wanted
+    return min(wanted, config.min_symbols_for_ranks) if small else wanted
 
 
 def _outcome(

@@ -62,7 +62,14 @@ def correlation(first: Matrix, second: Matrix, min_symbols: int) -> Series:
 def auc_skill(
     score: Matrix, label: Matrix, min_per_class: int = 5, negative: int = -1
 ) -> Series:
-    """Directional skill per bar: 2 AUC - 1 of the positives against the negatives.
+    """Directional skill per bar: 2 AUC - 1, in [-1, 1]; see :func:`auc`."""
+    return 2.0 * auc(score, label, min_per_class, negative) - 1.0
+
+
+def auc(
+    score: Matrix, label: Matrix, min_per_class: int = 5, negative: int = -1
+) -> Series:
+    """Area under the ROC curve per bar, of the positives against the negatives.
 
     Parameters
     ----------
@@ -76,7 +83,7 @@ def auc_skill(
     Returns
     -------
     ndarray of float64, shape (T,)
-        In [-1, 1]; NaN under ``min_per_class`` of either class.
+        In [0, 1]; NaN under ``min_per_class`` of either class.
 
     References
     ----------
@@ -90,24 +97,9 @@ def auc_skill(
     wins = np.where(positive, ranks, 0.0).sum(axis=1)
     wins -= n_positive * (n_positive + 1) / 2
     enough = np.minimum(n_positive, n_opposed) >= max(min_per_class, 1)
-    auc = np.full(len(score), np.nan)
-    np.divide(wins, n_positive * n_opposed, out=auc, where=enough)
-    return 2.0 * auc - 1.0
-
-
-def percentile_ranks(score: Matrix) -> npt.NDArray[np.float64]:
-    """Average rank divided by n + 1 within each bar.
-
-    Parameters
-    ----------
-    score : ndarray, shape (T, S)
-
-    Returns
-    -------
-    ndarray of float64, shape (T, S), strictly inside (0, 1), NaN where absent.
-    """
-    ranks = row_ranks(score)
-    return np.asarray(ranks / (np.isfinite(ranks).sum(axis=1, keepdims=True) + 1.0))
+    result = np.full(len(score), np.nan)
+    np.divide(wins, n_positive * n_opposed, out=result, where=enough)
+    return result
 
 
 def tail_spread(

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from html import escape
+from itertools import pairwise
 from typing import Any
 
 from ranking_pipeline.evaluation.formats import clear_sign, format_cell
@@ -141,7 +142,7 @@ def _table(table: Table) -> str:
         f"<th{_numeric(column)}>{escape(column.label)}</th>" for column in table.columns
     )
     styles = table.emphasis or ("",) * len(table.rows)
-    grouped = bool(table.columns) and table.columns[0].name == "target"
+    grouped = _in_groups(table)
     lines, previous = [], None
     for row, style in zip(table.rows, styles, strict=True):
         edge = grouped and previous not in (None, row[0])
@@ -155,12 +156,23 @@ def _table(table: Table) -> str:
     )
 
 
+def _in_groups(table: Table) -> bool:
+    """Whether the rows of each target stand together, and some target has several."""
+    if not table.columns or table.columns[0].name != "target":
+        return False
+    names = [row[0] for row in table.rows]
+    runs = 1 + sum(first != second for first, second in pairwise(names))
+    return runs == len(set(names)) < len(names)
+
+
 def _row(
     row: Sequence[Cell], columns: Sequence[Column], style: str, *, rule: bool
 ) -> str:
     cells = []
     for cell, column in zip(row, columns, strict=True):
         text = _cell(cell, column)
+        if column.name == "model_id":
+            text = text.replace(":", ":<wbr>")  # long names break there, nowhere else
         if column.name == "model_id" and style in TAGS:
             text += f'<span class="tag">{TAGS[style]}</span>'
         cells.append(f"<td{_numeric(column, cell)}>{text}</td>")
@@ -189,8 +201,9 @@ def _figure(figure: Figure, identity: str) -> str:
     caption = (
         f'<p class="caption">{escape(figure.caption)}</p>' if figure.caption else ""
     )
+    wide = ' class="wide"' if len(figure.figure.get("data", ())) > 1 else ""
     return (
-        f"<figure><figcaption><h3>{escape(figure.title)}</h3></figcaption>"
+        f"<figure{wide}><figcaption><h3>{escape(figure.title)}</h3></figcaption>"
         f'<div class="plot" id="{identity}"></div>{caption}'
         f'<script type="application/json" data-figure="{identity}">'
         f"{_embedded(figure.figure)}</script></figure>\n"

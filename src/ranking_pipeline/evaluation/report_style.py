@@ -42,7 +42,7 @@ font-variant-numeric:tabular-nums}
 th{font-weight:600;color:var(--soft);text-align:left;vertical-align:bottom;
 border-bottom:1.5px solid #b8c2cc;padding:4px 8px;font-size:11.5px;line-height:1.25}
 td{padding:4px 8px;border-bottom:1px solid #eef1f4;white-space:nowrap}
-td.wrap{white-space:normal;min-width:200px;max-width:460px;overflow-wrap:anywhere}
+td.wrap{white-space:normal;min-width:200px;max-width:460px;overflow-wrap:break-word}
 th.n,td.n{text-align:right}
 th:first-child,td:first-child{padding-left:10px}
 tr.rule td{border-top:2px solid #9aa5b1}
@@ -56,10 +56,10 @@ td .positive{color:var(--good)}td .negative{color:var(--bad)}
 color:var(--soft);border:1px solid var(--line);border-radius:8px;padding:0 6px;
 margin-left:6px;background:#fff}
 .caption{font-size:12.5px;color:var(--soft);max-width:110ch;margin:4px 0 8px}
-.figures{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,520px),1fr));
+.figures{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,460px),1fr));
 gap:6px 32px;align-items:start}
 figure{margin:8px 0 0;min-width:0}figcaption h3{margin:16px 0 0}
-.figures figure:only-child{max-width:920px}
+.figures figure:only-child{max-width:920px}.figures .wide{grid-column:1/-1}
 .plot{width:100%;min-height:120px}
 footer{margin-top:48px;padding-top:12px;border-top:1px solid var(--line);
 font-size:12.5px;color:var(--soft)}

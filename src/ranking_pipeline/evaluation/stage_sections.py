@@ -39,10 +39,10 @@ def data_section(
     bad = int(summary.get("rows_quarantined", 0))
     mended = int(summary.get("rows_repaired", 0))
     lead = (
-        f"{_count(summary, 'rows_in')} rows of {_count(summary, 'n_symbols')} symbols "
-        f"over {_count(summary, 'n_bars')} bars, {_day(summary, 'first')} to "
-        f"{_day(summary, 'last')}, interval {summary.get('interval', 'unknown')}. "
-        f"{mended:,} rows were repaired and {bad:,} put into quarantine."
+        f"{_count(summary, 'rows_in')} rows of {_symbols(summary)} over "
+        f"{_count(summary, 'n_bars')} bars, {_day(summary, 'first')} to "
+        f"{_day(summary, 'last')}, interval {summary.get('interval', 'unknown')}; "
+        f"{mended:,} repaired, {bad:,} in quarantine."
     )
     survivorship = summary.get("survivorship") or {}
     if survivorship.get("warning"):
@@ -85,14 +85,14 @@ def target_ranking_section(
     Section
     """
     names = [str(name) for name in selected.get("targets", [])]
-    reason = str(selected.get("reason", "")).strip()
+    reason = str(selected.get("reason", "")).strip(" .")
     lead = (
         f"{len(names)} of {len(target_rankings)} targets passed the gate: "
         f"{', '.join(names)}."
         if names
         else f"{NOTHING} among {len(target_rankings)} targets."
     )
-    lead += f" {reason}" if reason else ""
+    lead += f" {reason[:1].upper()}{reason[1:]}." if reason and not names else ""
     if target_rankings.empty:
         return Section("target_ranking", "Target ranking", lead)
     columns = [
@@ -111,7 +111,7 @@ def target_ranking_section(
         "evaluated targets; path targets count only what exceeds the reference."
     )
     table = table_of(rows, "Targets", columns, caption=caption, emphasis=styles)
-    tables = (table, _family_table(family_scores))
+    tables = (table, _family_table(family_scores, rows["target"].astype(str).tolist()))
     figure = Figure("Skill of each target", figures.target_ranking_bars(rows))
     kept = tuple(item for item in tables if item.rows)
     return Section("target_ranking", "Target ranking", lead, kept, (figure,))
@@ -150,11 +150,7 @@ def feature_selection_section(
     others = [_outcome_table(outcomes, comparison), _stability_table(stability)]
     others.append(_agreement_table(agreement))
     lead = f"Features selected: {counts}." if counts else "No features were selected."
-    lead += (
-        f" {len(suspect)} of {len(leakage)} leakage checks raised a doubt."
-        if len(suspect)
-        else f" All {len(leakage)} leakage checks passed."
-    )
+    lead += _leaks(len(suspect), len(leakage))
     drawn = tuple(
         Figure(
             f"Leading features for {target}",
@@ -172,6 +168,12 @@ def feature_selection_section(
     found = [table_of(suspect, "Doubtful features", leaks)] if len(suspect) else []
     tables = tuple(table for table in (*others, *found) if table.rows)
     return Section("feature_selection", "Feature selection", lead, tables, drawn)
+
+
+def _leaks(n_doubts: int, n_checks: int) -> str:
+    if n_doubts:
+        return f" {n_doubts:,} of {n_checks:,} leakage checks raised a doubt."
+    return f" All {n_checks:,} leakage checks passed." if n_checks else ""
 
 
 def routing_section(
@@ -197,20 +199,17 @@ def routing_section(
         lead = f"{NOTHING}: there is no target to route and no job to run."
         return Section("routing", "Routing", lead)
     lead = (
-        f"{len(targets)} targets were routed; the training plan has {len(jobs)} jobs."
+        f"{len(targets)} target{'' if len(targets) == 1 else 's'} routed; the training "
+        f"plan has {len(jobs)} job{'' if len(jobs) == 1 else 's'}."
     )
     rows = [_route_row(name, entry) for name, entry in sorted(targets.items())]
     columns = [
         ("target", "target", "text"), ("route", "route", "text"),
-        ("own", "symbols with a model of their own", "int"),
-        ("reason", "reason", "text"),
+        ("own", "own models", "int"), ("decision", "decision", "text"),
     ]  # fmt: skip
     tables = [table_of(pd.DataFrame(rows), "Routes", columns)]
     if len(candidates):
-        own = candidates[candidates["mode"] == "symbol_specific"].sort_values(
-            ["delta_t", "target", "symbol"], ascending=[False, True, True]
-        )
-        tables.append(_candidate_table(own.head(TOP_FEATURES)))
+        tables.append(_candidate_table(candidates, targets))
     drawn: tuple[Figure, ...] = ()
     if any(entry.get("symbols") for entry in targets.values()):
         note = "Symbols without an entry of their own follow the target's route."
@@ -252,7 +251,8 @@ def _stability_table(stability: pd.DataFrame) -> Table:
     ]  # fmt: skip
     caption = (
         "Agreement of the folds about what is important, beside the agreement on "
-        "shuffled labels: what exceeds it is signal, the rest is habit of the models."
+        "shuffled labels: what exceeds it is signal, the rest is habit of the models. "
+        "The state is reported and decides nothing."
     )
     return table_of(stability, "Stability of the importances", columns, caption=caption)
 
@@ -324,36 +324,75 @@ def _sectors(security_master: pd.DataFrame) -> Table:
     return table_of(rows, "Sectors", columns)
 
 
-def _family_table(family_scores: pd.DataFrame) -> Table:
+def _family_table(family_scores: pd.DataFrame, order: list[str]) -> Table:
     if family_scores.empty:
         return Table("Families", (), ())
     wide = family_scores.groupby(["target", "family"])["mean"].mean().unstack("family")
+    wide = wide.loc[[target for target in order if target in wide.index]]
     columns = [("target", "target", "text")]
     columns += [(str(name), str(name), "ic") for name in wide.columns]
-    caption = "Mean of the metric over the folds, by model family."
+    caption = (
+        "Mean of the metric over the folds, by model family; of path targets before the "
+        "reference is taken off."
+    )
     return table_of(wide.reset_index(), "Families", columns, caption=caption)
 
 
 def _route_row(name: str, entry: Mapping[str, Any]) -> dict[str, Any]:
-    own = [
-        symbol
-        for symbol, route in (entry.get("symbols") or {}).items()
-        if route.get("route") in ("SYMBOL_SPECIFIC", "BOTH")
+    own = sum(map(_has_own_model, (entry.get("symbols") or {}).values()))
+    decision = entry.get("decision") or entry.get("reason", "")
+    route = entry.get("route", "")
+    return {"target": name, "route": route, "own": own, "decision": decision}
+
+
+def _has_own_model(choice: Mapping[str, Any]) -> bool:
+    """Whether a symbol gets a model of its own, be it on trial."""
+    route = choice.get("route")
+    on_trial = route == choice.get("state") == "EXPERIMENTAL"
+    return route in ("SYMBOL_SPECIFIC", "BOTH") or on_trial
+
+
+def _candidate_table(
+    candidates: pd.DataFrame, targets: Mapping[str, Mapping[str, Any]]
+) -> Table:
+    """Symbols with the strongest case, what each takes, and by which rule."""
+    from ranking_pipeline.routing.states import RULES
+
+    own = candidates[candidates["mode"] == "symbol_specific"]
+    best = own.sort_values(
+        ["delta_t", "target", "symbol"], ascending=[False, True, True]
+    )
+    rows = best.head(TOP_FEATURES).sort_values("target", kind="stable")
+    takes = [
+        _taken(targets.get(str(target), {}), str(symbol))
+        for target, symbol in zip(rows["target"], rows["symbol"], strict=True)
     ]
-    route, reason = entry.get("route", ""), entry.get("reason", "")
-    return {"target": name, "route": route, "own": len(own), "reason": reason}
-
-
-def _candidate_table(own: pd.DataFrame) -> Table:
+    why = [RULES.get(str(rule), str(rule)) for rule in rows["rule"]]
     columns = [
         ("target", "target", "text"), ("symbol", "symbol", "text"),
-        ("score t", "own score (t)", "ic_t"),
+        ("metric", "metric", "text"), ("score t", "own score (t)", "ic_t"),
         ("delta delta_t", "own − pooled (t)", "ic_t"), ("q", "q", "p"),
-        ("n_rows", "rows", "int"), ("state", "state", "text"),
-        ("reason", "reason", "text"),
+        ("n_rows", "rows", "int"), ("takes", "takes", "text"), ("why", "why", "text"),
     ]  # fmt: skip
-    caption = "Symbols with the strongest case for a model of their own, out of fold."
-    return table_of(own, "Strongest symbol candidates", columns, caption=caption)
+    caption = (
+        "Symbols whose own model exceeds the pooled one most clearly, out of fold on the "
+        "same rows. The score of a class target is an AUC: 0.5 is no skill."
+    )
+    table = rows.assign(takes=takes, why=why)
+    return table_of(table, "Strongest symbol candidates", columns, caption=caption)
+
+
+def _taken(entry: Mapping[str, Any], symbol: str) -> str:
+    """What a symbol takes in the end, in the words of the routing plan."""
+    from ranking_pipeline.routing.render import ROUTE_OF_SYMBOL
+
+    choice = (entry.get("symbols") or {}).get(symbol) or entry
+    return ROUTE_OF_SYMBOL.get(str(choice.get("route", "")), "")
+
+
+def _symbols(summary: Mapping[str, Any]) -> str:
+    one = summary.get("n_symbols") == 1
+    return f"{_count(summary, 'n_symbols')} symbol{'' if one else 's'}"
 
 
 def _count(summary: Mapping[str, Any], key: str) -> str:

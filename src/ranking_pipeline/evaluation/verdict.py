@@ -37,11 +37,13 @@ def verdict(facts: Mapping[str, Any]) -> str:
         )
     if chosen is None:
         return (
-            f"No model was trained on {facts['primary_target']}, so there is nothing "
-            f"to choose; the best baseline on validation, {_named(facts['baseline'])}."
+            f"{_view(facts)}No model was trained on {facts['primary_target']}, so there "
+            "is nothing to choose; the best baseline on validation is "
+            f"{_named(facts['baseline'])}."
         )
-    parts = [OVER_TIME] if facts.get("over_time") else []
-    parts += [
+    parts = [
+        _view(facts),
+        _other_target(facts),
         f"Best row on validation for {facts['target']}: {_named(chosen)}",
         f", against {_named(facts['baseline'])} for the best baseline. ",
         _difference(facts["paired"]),
@@ -70,9 +72,24 @@ def headline(facts: Mapping[str, Any]) -> str:
     if not better:
         return "Skill on the test split, but no clear advantage over the best baseline"
     after = (
-        "and pays for its costs" if paid else "but costs more to trade than it earns"
+        "and it pays for its costs"
+        if paid
+        else "but it costs more to trade than it earns"
     )
     return f"Skill beyond the best baseline, {after}"
+
+
+def _view(facts: Mapping[str, Any]) -> str:
+    return OVER_TIME if facts.get("over_time") else ""
+
+
+def _other_target(facts: Mapping[str, Any]) -> str:
+    if facts["target"] == facts["primary_target"]:
+        return ""
+    return (
+        f"No model was trained on the primary target, {facts['primary_target']}: "
+        "this is about the target with the clearest row on validation. "
+    )
 
 
 def _named(row: Mapping[str, Any]) -> str:

@@ -57,7 +57,7 @@ def _audited(
     from ranking_pipeline.labels.grammar import parse_targets
     from ranking_pipeline.splits import Splits
 
-    bars = panel.read().require_cross_section()
+    bars = panel.read()
     report = audit_panel(
         bars,
         selected_factors(data.features),

@@ -30,8 +30,11 @@ LOSS_KEYS: dict[str, tuple[str, ...]] = {
     "neural_ndcg": ("temperature",),
 }
 _USER_FUNCTION = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
-_RECURRENT = {"lstm", "gru", "alstm", "cross_stock"}
-_ATTENTIVE = {"transformer", "stock_transformer", "cross_stock"}
+_RECURRENT = {"lstm", "gru", "alstm", "tft", "cross_stock"}
+_ATTENTIVE = {
+    "transformer", "stock_transformer", "cross_stock", "tft", "patchtst",
+    "tab_transformer",
+}  # fmt: skip
 Share = Annotated[float, Field(gt=0, le=0.5)]
 
 
@@ -217,13 +220,16 @@ class CsNetworkConfig(Config):
 
     name: Literal[
         "linear", "mlp", "lstm", "gru", "alstm", "tcn", "transformer", "mixer",
-        "stock_transformer", "cross_stock",
+        "stock_transformer", "cross_stock", "cnn1d", "nhits", "tft", "patchtst",
+        "tab_transformer",
     ] = Field(description="kind of network")  # fmt: skip
     hidden: int = Field(gt=0, description="units of a hidden layer or recurrent state")
     layers: int = Field(gt=0, description="hidden layers")
     dropout: float = Field(ge=0, lt=1, description="share of hidden units dropped")
     heads: int = Field(gt=0, description="attention heads; they divide hidden")
-    kernel_size: int = Field(gt=1, description="tcn: bars that one convolution sees")
+    kernel_size: int = Field(
+        gt=1, description="tcn, cnn1d: bars that one convolution sees"
+    )
     market_tokens: int = Field(
         gt=0, description="cross_stock: summaries through which names see each other"
     )
@@ -237,6 +243,10 @@ class CsNetworkConfig(Config):
         if self.name == "tcn" and self.kernel_size < 3:
             raise ValueError(
                 f"kernel_size is {self.kernel_size}; a tcn needs 3 or more"
+            )
+        if self.name == "cnn1d" and self.kernel_size % 2 == 0:
+            raise ValueError(
+                f"kernel_size is {self.kernel_size}; a cnn1d needs an odd one"
             )
         if self.name in _ATTENTIVE and self.hidden % self.heads:
             raise ValueError(

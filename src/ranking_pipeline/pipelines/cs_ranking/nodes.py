@@ -26,6 +26,21 @@ def build_cs_targets(
     return cs_target_table(panel.read(), labels, target_manifest, config)
 
 
+def build_required_cs_targets(
+    panel: PanelHandle,
+    labels: TableHandle,
+    target_manifest: pd.DataFrame,
+    config: CsRankingConfig,
+) -> pd.DataFrame:
+    """The same for a run that is about the network: too few symbols are refused."""
+    from ranking_pipeline.pipelines.cs_ranking.applicability import (
+        require_cross_sections,
+    )
+
+    require_cross_sections(panel.read().n_symbols, config)
+    return build_cs_targets(panel, labels, target_manifest, config)
+
+
 def train_ranker(
     panel: PanelHandle,
     cs_targets: TableHandle,
@@ -65,10 +80,15 @@ def score_universe(
 
 
 def summarise_cs_ranking(
-    history: pd.DataFrame, meta: dict[str, Any]
+    history: pd.DataFrame,
+    meta: dict[str, Any],
+    data_summary: dict[str, Any],
+    config: CsRankingConfig,
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """The report's section on the network, and its learning curve."""
     from ranking_pipeline.evaluation.model_sections import cs_ranking_section
+    from ranking_pipeline.pipelines.cs_ranking.applicability import why_not
 
-    section = cs_ranking_section(history, meta)
+    reason = why_not(data_summary["n_symbols"], config)
+    section = cs_ranking_section(history, meta, reason)
     return section.to_dict(), section.first_figure()

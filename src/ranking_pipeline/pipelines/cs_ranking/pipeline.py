@@ -5,7 +5,7 @@ from kedro.pipeline import Pipeline, node
 from ranking_pipeline.pipelines.cs_ranking import nodes
 
 
-def create_pipeline(section: str = "cs_ranking") -> Pipeline:
+def create_pipeline(section: str = "cs_ranking", *, required: bool = False) -> Pipeline:
     """Cross-sectional targets, training, and scores.
 
     Parameters
@@ -13,12 +13,16 @@ def create_pipeline(section: str = "cs_ranking") -> Pipeline:
     section
         Parameters to use: ``cs_ranking`` (a ranking loss over whole cross-sections), or
         ``raw_sequence`` (the same windows with a pointwise loss).
+    required
+        Whether a universe without cross-sections is refused; else its report says that
+        no network was trained, and why.
     """
     parameters = f"params:{section}"
+    build = nodes.build_required_cs_targets if required else nodes.build_cs_targets
     return Pipeline(
         [
             node(
-                nodes.build_cs_targets,
+                build,
                 inputs=[
                     "panel",
                     "labels",
@@ -51,7 +55,12 @@ def create_pipeline(section: str = "cs_ranking") -> Pipeline:
             ),
             node(
                 nodes.summarise_cs_ranking,
-                inputs=["cs_training_history", "cs_model_meta"],
+                inputs=[
+                    "cs_training_history",
+                    "cs_model_meta",
+                    "data_summary",
+                    parameters,
+                ],
                 outputs=["cs_ranking_section", "learning_curve_figure"],
                 name="summarise_cs_ranking",
             ),

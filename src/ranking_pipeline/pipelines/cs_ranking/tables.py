@@ -17,6 +17,7 @@ from ranking_pipeline.errors import UserError
 from ranking_pipeline.jobs.config import JobsConfig
 from ranking_pipeline.models.assemble import locate
 from ranking_pipeline.panel import Panel, to_cross_sections
+from ranking_pipeline.pipelines.cs_ranking.applicability import ranked_targets, why_not
 from ranking_pipeline.pipelines.cs_ranking.config import CsRankingConfig
 from ranking_pipeline.pipelines.cs_ranking.progress import progress_bar
 from ranking_pipeline.splits import Splits
@@ -60,7 +61,7 @@ def cs_target_table(
     target_manifest: pd.DataFrame,
     config: CsRankingConfig,
 ) -> pd.DataFrame:
-    """Cross-sectional targets, one column per ranked payoff.
+    """Cross-sectional targets, one column per ranked payoff; none of few symbols.
 
     Raises
     ------
@@ -69,16 +70,16 @@ def cs_target_table(
     """
     from ranking_pipeline.ranking.targets import cross_sectional_target
 
-    if not config.enabled:
-        log.info("cs_ranking.enabled is false: no ranking network is trained")
-    panel.require_cross_section()
-    _require_returns(config.ranked_targets, target_manifest)
-    frame = labels.read([*KEY, *config.ranked_targets])
+    if reason := why_not(panel.n_symbols, config):
+        log.warning("no ranking network is trained: %s", reason)
+    targets = ranked_targets(panel.n_symbols, config)
+    _require_returns(targets, target_manifest)
+    frame = labels.read([*KEY, *targets])
     bars, symbols = locate(panel, frame, "labels")
     spec = config.target_spec()
-    for note in spec.notes():
+    for note in spec.notes() if targets else ():
         log.info("cs_ranking: %s", note)
-    for target in config.ranked_targets:
+    for target in targets:
         made = cross_sectional_target(
             _matrix(panel, frame[target], bars, symbols),
             spec,
@@ -110,7 +111,7 @@ def train_rankers(
     weights: dict[str, npt.NDArray[Any]] = {}
     metas: dict[str, Any] = {}
     history: list[dict[str, Any]] = []
-    for target in config.ranked_targets:
+    for target in ranked_targets(panel.n_symbols, config):
         data = _training_data(
             panel, cs_targets, labels, target_manifest, splits, target
         )

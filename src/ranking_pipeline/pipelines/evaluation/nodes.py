@@ -25,8 +25,8 @@ def evaluate(
 
     ``tables`` are models (frames) and predictions (handles) in turn.
     """
+    from ranking_pipeline.evaluation.evaluation_section import evaluation_section
     from ranking_pipeline.evaluation.leaderboard import evaluate as measure
-    from ranking_pipeline.evaluation.model_sections import evaluation_section
     from ranking_pipeline.evaluation.section import json_safe
 
     found = measure(
