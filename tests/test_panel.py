@@ -7,7 +7,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from ranking_pipeline.errors import UserError
 from ranking_pipeline.panel import Panel, to_cross_sections
 
 
@@ -75,10 +74,3 @@ def test_a_malformed_panel_is_refused(random_walk_panel: Panel) -> None:
     for name in ("trading_dates", "session_minutes"):
         with pytest.raises(ValueError, match=f"{name} has another length"):
             replace(panel, **{name: getattr(panel, name)[:-1]})
-
-
-def test_one_symbol_is_no_cross_section(random_walk_panel: Panel) -> None:
-    assert random_walk_panel.require_cross_section() is random_walk_panel
-    one = random_walk_panel.cut(slice(None), slice(1))
-    with pytest.raises(UserError, match=f"one symbol only, {one.symbols[0]}"):
-        one.require_cross_section()

@@ -7,8 +7,6 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import numpy.typing as npt
 
-from ranking_pipeline.errors import UserError
-
 FloatArray = npt.NDArray[np.floating]
 BoolArray = npt.NDArray[np.bool_]
 IntArray = npt.NDArray[np.signedinteger]
@@ -107,22 +105,6 @@ class Panel:
             session_minutes=self.session_minutes[bars],
             sectors=self.sectors[symbols, bars],
         )
-
-    def require_cross_section(self) -> Panel:
-        """Refuse a panel of one symbol, in which there is nothing to compare.
-
-        Raises
-        ------
-        UserError
-        """
-        if self.n_symbols == 1:
-            raise UserError(
-                f"the bars hold one symbol only, {self.symbols[0]}: ranks within a bar, "
-                "and all that is learned and measured from them, need at least two. "
-                "Give more symbols in data.source or data.symbols, or run "
-                "--pipelines=plan,train, which looks at one symbol over time"
-            )
-        return self
 
     @property
     def session(self) -> npt.NDArray[np.int32]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import json
 import os
 import shutil
@@ -79,26 +78,6 @@ def sha256_file(path: Path) -> str:
 def sha256_bytes(content: bytes) -> str:
     """Hex SHA-256 of bytes."""
     return hashlib.sha256(content).hexdigest()
-
-
-def sources_digest(*places: str) -> str:
-    """Hash of our own sources: files and folders, relative to the package."""
-    root, digest = Path(__file__).parent, hashlib.sha256()
-    for place in (root / name for name in places):
-        for path in sorted(place.rglob("*.py")) if place.is_dir() else [place]:
-            digest.update(path.relative_to(root).as_posix().encode() + b"\0")
-            digest.update(path.read_bytes() + b"\0")
-    return digest.hexdigest()
-
-
-def module_digest(function: str) -> str:
-    """Hash of the source of ``package.module:function``; not of what it imports."""
-    try:
-        found = importlib.util.find_spec(function.partition(":")[0])
-    except ImportError:
-        found = None
-    file = Path(found.origin) if found and found.origin else None
-    return sha256_file(file) if file and file.is_file() else ""
 
 
 def sha256_json(value: Any) -> str:

@@ -220,7 +220,7 @@ def test_dataclasses_are_made_without_their_constructor() -> None:
         pd.DataFrame({"a": [1]}, index=pd.MultiIndex.from_tuples([(1, 2)])),
         pd.DataFrame({"a": pd.period_range("2020", periods=1, freq="D")}),
     ],
-    ids=str,
+    ids=lambda value: type(value).__name__,
 )
 def test_what_is_not_listed_is_refused(value: Any) -> None:
     with pytest.raises(TypeError, match="cannot be stored"):

@@ -93,6 +93,24 @@ def always_die_on_three(task: Task) -> int:
     return task.number**2
 
 
+def always_end_politely_on_three(task: Task) -> int:
+    note_start(task)
+    if task.number == 3:
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(30)
+    time.sleep(0.02)
+    return task.number**2
+
+
+def end_politely_on_three_among_long_ones(task: Task) -> int:
+    """The others still run when the ending worker exits and breaks the pool."""
+    if task.number == 3:
+        return always_end_politely_on_three(task)
+    note_start(task)
+    time.sleep(1.5)
+    return task.number**2
+
+
 def hang_on_three(task: Task) -> int:
     note_start(task)
     if task.number == 3:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +13,10 @@ import pytest
 from tests.jobs.tasks import (
     Task,
     always_die_on_three,
+    always_end_politely_on_three,
     config,
     die_once,
+    end_politely_on_three_among_long_ones,
     fail_on_three,
     hang_on_three,
     hold_the_interpreter_on_three,
@@ -76,6 +79,34 @@ def test_a_job_that_always_kills_its_worker_is_named(tmp_path: Path) -> None:
     # Only neighbours in flight were started again, and each at most once.
     starts = [len(list(tmp_path.glob(f"{k}.*"))) for k in range(20) if k != 3]
     assert max(starts) <= 2
+
+
+@pytest.mark.parametrize(
+    ("engine", "fn"),
+    [
+        ("loky", always_end_politely_on_three),
+        pytest.param(
+            "loky", end_politely_on_three_among_long_ones, marks=pytest.mark.slow
+        ),
+        pytest.param(
+            "tests.jobs.tasks:own_pool",
+            always_end_politely_on_three,
+            marks=pytest.mark.slow,
+        ),
+    ],
+)
+def test_a_job_that_always_has_its_worker_told_to_end_is_named(
+    engine: str, fn: Callable[[Task], int], tmp_path: Path
+) -> None:
+    """Neither what a dying worker refuses nor what its end takes along is blamed."""
+    jobs = tasks(20, tmp_path)
+    ended = dict(run_jobs(jobs, fn, engine=engine, workers=2, max_attempts=2))
+    culprit = ended.pop("job:3")
+    assert (culprit.status, culprit.attempts) == ("failed", 2)
+    assert culprit.error == "its worker was told to end (SIGTERM) in 2 tries"
+    assert len(list(tmp_path.glob("3.*"))) == 2
+    assert {o.status for o in ended.values()} == {"done"}
+    assert len(ended) == 19
 
 
 def test_submission_is_bounded(tmp_path: Path) -> None:

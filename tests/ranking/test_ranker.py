@@ -22,17 +22,18 @@ from jsonschema import validate
 from ranking_world import BARS, SYMBOLS, World, fit, make_spec, make_world
 from scipy import stats
 
+from ranking_pipeline.cache.origin import reached
 from ranking_pipeline.errors import UserError
-from ranking_pipeline.ranking import ranker as ranker_module
+from ranking_pipeline.ranking import ranker_checkpoints
 from ranking_pipeline.ranking.predictor import UniverseRanking, rank_universe
 from ranking_pipeline.ranking.ranker import (
     Checkpoints,
     Ranker,
     Watcher,
-    _key,
     score_panel,
     train_ranker,
 )
+from ranking_pipeline.ranking.ranker_checkpoints import training_key
 from ranking_pipeline.ranking.store import (
     Provenance,
     from_tensors,
@@ -465,13 +466,45 @@ def test_a_loss_of_ones_own_that_was_edited_is_trained_anew(
     assert weights_file(to_tensors(found[0])) != weights_file(to_tensors(found[1]))
 
 
+def test_the_key_follows_what_a_loss_of_ones_own_imports(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "own_scorer.py").write_text("from own_weights import scale\n")
+    weights = tmp_path / "own_weights.py"
+    weights.write_text("scale = 1\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    specs = [
+        make_spec(loss="own_scorer:loss"),
+        make_spec(loss="mixture", loss_parameters={"terms": {"own_scorer:loss": 1.0}}),
+        make_spec(),
+    ]
+    keys = [training_key(world.data, spec, "cpu", 1) for spec in specs]
+    weights.write_text("scale = 2\n")
+    again = [training_key(world.data, spec, "cpu", 1) for spec in specs]
+    changed = [old != new for old, new in zip(keys, again, strict=True)]
+    assert changed == [True, True, False]
+
+
+def test_every_source_of_the_training_is_in_the_key() -> None:
+    found = reached("ranking_pipeline.ranking.ranker")
+    for name in (
+        "learning.loop", "learning.steps", "learning.graph", "learning.ranks",
+        "learning.losses.pairwise", "learning.losses.listmle", "learning.streaming",
+        "learning.networks.recurrent", "learning.networks.convolutional",
+        "learning.networks.transformer", "learning.checkpoints",
+        "ranking.ranker_processes", "ranking.ranker_validation", "ranking.metrics",
+        "ranking.tails",
+    ):  # fmt: skip
+        assert f"ranking_pipeline.{name}" in found
+
+
 def test_a_checkpoint_of_other_sources_is_not_used(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    key = _key(world.data, make_spec(), "cpu", 1)
-    assert _key(world.data, make_spec(), "cpu", 1) == key
-    monkeypatch.setattr(ranker_module, "sources_digest", lambda *places: "other")
-    assert _key(world.data, make_spec(), "cpu", 1) != key
+    key = training_key(world.data, make_spec(), "cpu", 1)
+    assert training_key(world.data, make_spec(), "cpu", 1) == key
+    monkeypatch.setattr(ranker_checkpoints, "code_of", lambda module: "other")
+    assert training_key(world.data, make_spec(), "cpu", 1) != key
 
 
 def test_a_training_that_is_done_outlives_what_does_not_concern_it(

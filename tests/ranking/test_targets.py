@@ -12,10 +12,10 @@ from ranking_pipeline.errors import UserError
 from ranking_pipeline.ranking.targets import (
     TargetSpec,
     cross_sectional_target,
-    percentile_ranks,
     realized_volatility,
     rolling_beta,
 )
+from ranking_pipeline.row_ranks import percentile_ranks
 
 NAN = np.nan
 

@@ -237,7 +237,10 @@ def selection_config(**changes: Any) -> FeatureSelectionConfig:
         "allow_fallback": False,
         "strict": False,
     }
-    return FeatureSelectionConfig.model_validate({**values, **changes})
+    values |= changes
+    if "require_min_models" not in changes:
+        values["require_min_models"] = min(2, len(values["model_families"]))
+    return FeatureSelectionConfig.model_validate(values)
 
 
 NO_FILTERS: dict[str, Any] = {
@@ -258,6 +261,10 @@ SMALL_TREES = {
         "n_rounds": 15,
         "learning_rate": 0.2,
         "max_leaves": 7,
+        "max_depth": None,
+        "l1": 0.0,
+        "objective": "l2",
+        "quantile": 0.5,
         "min_rows_per_leaf": 50,
         "row_share": 0.8,
         "feature_share": 0.8,

@@ -15,7 +15,7 @@ from planted_world import (
 from ranking_pipeline.errors import UserError
 from ranking_pipeline.evaluation.inference import benjamini_hochberg
 from ranking_pipeline.selection import target_evidence
-from ranking_pipeline.selection.out_of_fold import combine, thin_bars
+from ranking_pipeline.selection.out_of_fold import combine
 from ranking_pipeline.selection.predictability import rank_targets, skill_of
 
 
@@ -219,18 +219,6 @@ def test_carried_payoffs_are_no_candidates() -> None:
     ] = False
     frame = rank_targets(world.data(), ranking_config()).rankings
     assert list(frame["target"]) == ["fwd_ret_1d"]
-
-
-def test_thinning_keeps_whole_bars_spread_over_time() -> None:
-    problem = signal_world(0.1).data().problem("fwd_ret_1d", ranking_config())
-    samples = problem.samples
-    kept = samples.take(thin_bars(samples, 1000))
-    assert 900 < len(kept) <= 1000
-    sizes = dict(zip(*np.unique(samples.bars, return_counts=True), strict=True))
-    for bar, size in zip(*np.unique(kept.bars, return_counts=True), strict=True):
-        assert size == sizes[bar]
-    gaps = np.diff(np.unique(kept.bars))
-    assert gaps.max() <= gaps.min() + 1
 
 
 def test_combined_score_is_a_mean_and_not_the_best() -> None:

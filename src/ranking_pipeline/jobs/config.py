@@ -20,7 +20,9 @@ class JobsConfig(Config):
     )
     workers: int | None = Field(gt=0, description="processes; null means one per core")
     max_attempts: int = Field(
-        gt=0, description="how often a job may kill its worker, alone, before it fails"
+        gt=0,
+        description="how often a job may kill its worker, alone, or have it told to end "
+        "(SIGTERM) before it fails",
     )
     timeout_seconds: float | None = Field(
         gt=0,

@@ -44,7 +44,7 @@ class DaskEngine:
     """
 
     def __init__(self, workers: int, threads: int, address: str | None) -> None:
-        distributed = _distributed()
+        distributed = distributed_package()
         self._cluster: Any = None
         self._scratch: tempfile.TemporaryDirectory[str] | None = None
         self._levels = _quieten() if address is None else {}
@@ -78,7 +78,7 @@ class DaskEngine:
                 "The dask scheduler is gone or dropped our jobs (jobs.address). What is "
                 "done is kept; run again."
             )
-        found: bool = isinstance(error, _distributed().KilledWorker)
+        found: bool = isinstance(error, distributed_package().KilledWorker)
         return found
 
     def close(self) -> None:
@@ -114,7 +114,8 @@ def dask_setup(worker: Any) -> None:
     prepare_worker()
 
 
-def _distributed() -> Any:
+def distributed_package() -> Any:
+    """Import dask's package ``distributed``; a UserError where it is not installed."""
     try:
         return import_module("distributed")
     except ModuleNotFoundError:
@@ -125,7 +126,7 @@ def _distributed() -> Any:
 
 
 def _own_cluster(workers: int, threads: int, scratch: str) -> Any:
-    return _distributed().LocalCluster(
+    return distributed_package().LocalCluster(
         n_workers=workers,
         threads_per_worker=1,
         processes=True,
@@ -154,17 +155,12 @@ def _quieten() -> dict[str, int]:
 
 
 def _connect(address: str) -> Any:
-    is_file = "://" not in address and (address.endswith(".json") or "/" in address)
-    if is_file and not Path(address).is_file():
-        raise UserError(f"jobs.address: there is no scheduler file {address}.")
-    where = {"scheduler_file": address} if is_file else {"address": address}
+    file = scheduler_file(address)
+    where = {"address": address} if file is None else {"scheduler_file": str(file)}
     try:
-        client = _distributed().Client(timeout=_CONNECT_SECONDS, **where)
+        client = distributed_package().Client(timeout=_CONNECT_SECONDS, **where)
     except (OSError, ValueError) as error:
-        raise UserError(
-            f"jobs.address {address!r}: no dask scheduler answers ({error}). Start one "
-            "(`dask scheduler`), or set it to null for a cluster of our own."
-        ) from None
+        raise no_scheduler(address, error) from None
     try:
         client.wait_for_workers(1, timeout=_CONNECT_SECONDS)
     except (OSError, TimeoutError):
@@ -174,6 +170,29 @@ def _connect(address: str) -> Any:
             f"(`dask worker {address}`)."
         ) from None
     return client
+
+
+def scheduler_file(address: str) -> Path | None:
+    """Path of the scheduler file that an address names; None where it names none.
+
+    Raises
+    ------
+    UserError
+        When the file is not there.
+    """
+    if "://" in address or not (address.endswith(".json") or "/" in address):
+        return None
+    if not Path(address).is_file():
+        raise UserError(f"jobs.address: there is no scheduler file {address}.")
+    return Path(address)
+
+
+def no_scheduler(address: str, why: object) -> UserError:
+    """Make the error that says that nobody is there."""
+    return UserError(
+        f"jobs.address {address!r}: no dask scheduler answers ({why}). Start one "
+        "(`dask scheduler`), or set it to null for a cluster of our own."
+    )
 
 
 def _scratch() -> tempfile.TemporaryDirectory[str]:

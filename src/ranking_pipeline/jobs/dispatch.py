@@ -45,6 +45,13 @@ class _Dispatch:
     was up has failed, and the others start again. Where none was overdue, the lost jobs
     are suspects and run alone, one after the other: the culprit then names itself, the
     others end, and the workers return to their full number.
+
+    A worker that is told to end (SIGTERM) stops its job, refuses others for the seconds
+    until it exits, and then breaks the pool like any other that dies. The stopped job
+    alone is counted, and has failed after ``max_attempts`` such stops. What the worker
+    refused was never started, and the death that follows was announced: jobs lost by it
+    start again and are no suspects. As each announced death needs a stop, and stops are
+    counted, this ends.
     """
 
     def __init__(
@@ -65,6 +72,8 @@ class _Dispatch:
         self._starts: Counter[str] = Counter()
         self._submitted: dict[str, float] = {}
         self._lone_deaths: Counter[str] = Counter()
+        self._stops: Counter[str] = Counter()
+        self._death_announced = False
 
     def __call__(self) -> Ended:
         finished = False
@@ -113,6 +122,7 @@ class _Dispatch:
                 if self._in_flight:
                     return
                 self._engine.reopen()
+                self._death_announced = False
                 continue
             self._starts[job.job_id] = number
             self._submitted[job.job_id] = time.time()
@@ -126,12 +136,25 @@ class _Dispatch:
             outcome = self._outcome(future, job)
             if outcome is None:
                 lost.append(job)
-            elif outcome.status == "interrupted":
-                self._waiting.append(job)  # somebody told its worker to end
             else:
-                yield job, outcome
+                yield from self._after_an_end(job, outcome)
         if lost:
             yield from self._after_a_death(lost)
+
+    def _after_an_end(self, job: Any, outcome: Outcome) -> Ended:
+        """Hand on what became of a job, or put it back if its worker is ending."""
+        if outcome.status not in ("interrupted", "refused"):
+            yield job, outcome
+            return
+        self._death_announced = True
+        if outcome.status == "refused":
+            self._starts[job.job_id] -= 1
+        else:
+            self._stops[job.job_id] += 1
+        if self._stops[job.job_id] >= self._max_attempts:
+            yield job, self._stopped(job)
+        else:
+            self._waiting.append(job)
 
     def _after_a_death(self, lost: list[Any]) -> Ended:
         overdue = [job for job in lost if self._is_overdue(job)]
@@ -140,15 +163,16 @@ class _Dispatch:
         self._in_flight.clear()
         for future, job in rest:
             outcome = self._outcome(future, job)
-            if outcome is not None and outcome.status != "interrupted":
-                yield job, outcome
+            if outcome is not None:
+                yield from self._after_an_end(job, outcome)
                 continue
             lost.append(job)
             overdue += [job] if self._is_overdue(job) else []
         innocent = [job for job in lost if job not in overdue]
         for job in overdue:
             yield job, self._timed_out(job)
-        if overdue:
+        announced, self._death_announced = self._death_announced, False
+        if overdue or announced:
             self._waiting.extendleft(reversed(innocent))
         elif self._alone:
             yield from self._after_a_lone_death(lost[0])
@@ -195,6 +219,11 @@ class _Dispatch:
             attempts=self._starts[job.job_id],
             seconds=time.time() - self._submitted[job.job_id],
         )
+
+    def _stopped(self, job: Any) -> Outcome:
+        tries = self._stops[job.job_id]
+        text = f"its worker was told to end (SIGTERM) in {tries} tries"
+        return Outcome("failed", error=text, attempts=self._starts[job.job_id])
 
     def _died(self, job: Any) -> Outcome:
         tries = self._lone_deaths[job.job_id]

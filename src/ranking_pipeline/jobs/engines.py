@@ -78,14 +78,29 @@ def open_engine(
         from ranking_pipeline.jobs.dask_engine import DaskEngine
 
         return DaskEngine(workers, threads, address)
-    module, _, function = engine.partition(":")
-    if not function:
-        raise UserError(
-            f"jobs.engine {engine!r} does not exist; use serial, loky, dask or "
-            "package.module:function."
-        )
-    factory: Callable[[int, int], Executor] = getattr(import_module(module), function)
+    factory = executor_factory(engine)
     return PoolEngine(partial(factory, workers, threads), workers, keep=False)
+
+
+def executor_factory(engine: str) -> Callable[[int, int], Executor]:
+    """Load ``package.module:function``, which gives an Executor for (workers, threads).
+
+    Raises
+    ------
+    UserError
+        When there is no such thing.
+    """
+    module, _, function = engine.partition(":")
+    try:
+        factory: Callable[[int, int], Executor] = getattr(
+            import_module(module), function
+        )
+    except (ImportError, AttributeError, ValueError) as error:
+        raise UserError(
+            f"jobs.engine {engine!r} does not exist ({error}); use serial, loky, dask or "
+            "package.module:function."
+        ) from None
+    return factory
 
 
 class PoolEngine:

@@ -61,7 +61,8 @@ def run_jobs(
         Folder of one status file per job.
     max_attempts : int
         A job whose worker dies is tried alone up to this many times, so that it takes
-        no innocent job down; then it has failed.
+        no innocent job down; then it has failed. So has a job during which its worker
+        was told to end (SIGTERM) this often.
     address : str, optional
         Scheduler of the dask engine; see ``jobs.address``.
     timeout_seconds : float, optional
@@ -76,7 +77,7 @@ def run_jobs(
     """
     _check(jobs)
     if engine == "serial":
-        _check_serial(timeout_seconds)
+        check_serial(timeout_seconds)
         ended = _serial(jobs, fn, threads, ledger)
     else:
         ended = dispatch(
@@ -111,7 +112,8 @@ def _check(jobs: Sequence[Job]) -> None:
             )
 
 
-def _check_serial(timeout_seconds: float | None) -> None:
+def check_serial(timeout_seconds: float | None) -> None:
+    """Refuse a time limit in this process, which cannot end itself."""
     if timeout_seconds is not None:
         raise UserError(
             f"jobs.timeout_seconds {timeout_seconds:g} needs workers that can be ended, "

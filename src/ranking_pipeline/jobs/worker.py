@@ -57,18 +57,20 @@ def attempt(
 ) -> Outcome:
     """Run one job here, in a worker, and tell what became of it.
 
-    An exception of the job's function is an outcome, not an exception; so is the end
-    of a job that was stopped, once its temporary files are gone.
+    An exception of the job's function is an outcome, not an exception. Where a worker
+    is told to end, the job that it runs is ``interrupted``, once its temporary files
+    are gone; jobs that reach it afterwards are ``refused``, and were never started.
     """
     prepare_worker()
+    status = "refused" if _ending.is_set() else "interrupted"
     try:
-        if not _ending.is_set():
+        if status != "refused":
             with _working(limits):
                 return attempt_here(fn, job, number, limits.threads, ledger)
         time.sleep(_REFUSAL_SECONDS)
     except Stopped:
         pass
-    return Outcome("interrupted", attempts=number)
+    return Outcome(status, attempts=number)
 
 
 def attempt_here(

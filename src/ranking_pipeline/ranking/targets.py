@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ranking_pipeline.errors import UserError
+from ranking_pipeline.row_ranks import percentile_ranks
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.signedinteger]
@@ -225,25 +226,6 @@ def _sum_over_past(values: FloatArray, lookback: int) -> FloatArray:
     for age in range(min(lookback, len(values))):
         total[age:] += values[: len(values) - age]
     return total
-
-
-def percentile_ranks(values: npt.NDArray[np.floating]) -> FloatArray:
-    """Average rank / (n + 1) of each row over its finite values, shape (T, S)."""
-    known = np.isfinite(values)
-    filled = np.where(known, values, np.inf)
-    order = np.argsort(filled, axis=1, kind="stable")
-    ordered = np.take_along_axis(filled, order, axis=1)
-    place = np.arange(values.shape[1])
-    starts = np.ones(values.shape, dtype=np.bool_)
-    starts[:, 1:] = ordered[:, 1:] != ordered[:, :-1]
-    ends = np.ones(values.shape, dtype=np.bool_)
-    ends[:, :-1] = starts[:, 1:]
-    first = np.maximum.accumulate(np.where(starts, place, 0), axis=1)
-    last = np.where(ends, place, values.shape[1])[:, ::-1]
-    last = np.minimum.accumulate(last, axis=1)[:, ::-1]
-    ranks = np.empty(values.shape)
-    np.put_along_axis(ranks, order, (first + last) / 2 + 1, axis=1)
-    return np.where(known, ranks / (known.sum(axis=1, keepdims=True) + 1), np.nan)
 
 
 def _percentile(values: FloatArray, bounds: tuple[float, float] | None) -> FloatArray:

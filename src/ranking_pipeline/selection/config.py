@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from ranking_pipeline.config import Config
 
@@ -173,3 +173,13 @@ class FeatureSelectionConfig(EstimationConfig):
         description="univariate choice when the consensus fails; false in production"
     )
     strict: bool = Field(description="true: a target that fails stops the run")
+
+    @model_validator(mode="after")
+    def _families_can_agree(self) -> Self:
+        if self.require_min_models > len(self.model_families):
+            raise ValueError(
+                f"require_min_models {self.require_min_models} is more than the "
+                f"{len(self.model_families)} model_families "
+                f"{list(self.model_families)}: no feature could be chosen"
+            )
+        return self

@@ -13,9 +13,10 @@ from ranking_pipeline.cache.columns import column_content
 from ranking_pipeline.cache.origin import code_of
 from ranking_pipeline.cache.plain import plain
 from ranking_pipeline.cache.results import ResultCache
+from ranking_pipeline.cache.user_sources import function_sources
 from ranking_pipeline.config import Config
 from ranking_pipeline.selection.stored_data import LazyData, StoredData
-from ranking_pipeline.storage import module_digest, sha256_json
+from ranking_pipeline.storage import sha256_json
 
 KEY_COLUMNS = ("timestamp", "symbol")
 # Fields that say how work is done and not what comes out.
@@ -50,7 +51,7 @@ def evidence_origin(
         "target": target,
         "arguments": _arguments(evidence),
         "config": plain(_without_execution(dumped)),
-        "functions": {name: module_digest(name) for name in _functions(dumped)},
+        "functions": {name: function_sources(name) for name in _functions(dumped)},
         "label": {
             "manifest": plain(dict(LazyData(stored).describe(target))),
             "rows": column_content(stored.labels, KEY_COLUMNS, cache),

@@ -29,13 +29,12 @@ from ranking_pipeline.selection.evidence_origin import (
 from ranking_pipeline.selection.stored_data import (
     LazyData,
     StoredData,
-    TargetsDescribed,
 )
 from ranking_pipeline.selection.training_data import TrainingData
 
 __all__ = [
-    "Each", "Evidence", "LazyData", "OverWorkers", "StoredData", "TargetsDescribed",
-    "in_turn", "over_workers",
+    "Each", "Evidence", "LazyData", "OverWorkers", "StoredData", "in_turn",
+    "over_workers",
 ]  # fmt: skip
 
 Result = TypeVar("Result")

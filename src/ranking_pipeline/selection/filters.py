@@ -24,8 +24,9 @@ import numpy.typing as npt
 import pandas as pd
 
 from ranking_pipeline.evaluation.inference import block_test
-from ranking_pipeline.models.learning_target import average_ranks
+from ranking_pipeline.row_ranks import percentile_ranks_within
 from ranking_pipeline.selection.config import FeatureFilterConfig
+from ranking_pipeline.selection.leakage_outcomes import groups_of
 from ranking_pipeline.selection.partial_ic import (
     RankColumns,
     partial_ics,
@@ -63,7 +64,7 @@ def feature_facts(
         the t of that over blocks of bars; the mutual information in nats. ``reason`` is
         empty where no filter refuses it.
     """
-    outcome = _outcome_ranks(problem)
+    outcome = percentile_ranks_within(problem.outcome, groups_of(problem))
     columns = [problem.samples.feature_names.index(name) for name in names]
     skills = _ics(problem, outcome)
     rows = []
@@ -131,18 +132,11 @@ def mutual_information(
 
 def univariate_scores(problem: Problem) -> Column:
     """|t| of the rank correlation of each feature with the target, shape (F,)."""
-    skills = _ics(problem, _outcome_ranks(problem))
+    outcome = percentile_ranks_within(problem.outcome, groups_of(problem))
+    skills = _ics(problem, outcome)
     tests = [block_test(skill, problem.block_bars) for skill in skills.T]
     size = np.abs([test.t for test in tests])
     return np.asarray(np.nan_to_num(size), dtype=np.float64)
-
-
-def _outcome_ranks(problem: Problem) -> Column:
-    """Rank of the outcome among its peers: the bar's, or the symbol's own over time."""
-    samples = problem.samples
-    groups = samples.bars if problem.view == "cross_section" else samples.symbols
-    rank, size = average_ranks(problem.outcome, groups)
-    return np.asarray(rank / (size + 1))
 
 
 def _ics(problem: Problem, outcome: Column) -> npt.NDArray[np.float64]:

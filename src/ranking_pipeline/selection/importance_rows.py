@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
+from ranking_pipeline.models.samples import thin_bars
 from ranking_pipeline.selection.config import FeatureSelectionConfig
-from ranking_pipeline.selection.out_of_fold import thin_bars
 from ranking_pipeline.selection.problem import Problem, Rows
 
 _SYMBOLS_PER_BAR = 100

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from ranking_pipeline.row_ranks import percentile_ranks_within
 from ranking_pipeline.selection.config import LeakageConfig
 from ranking_pipeline.selection.leakage_bounds import leak_block_bars, lower_bounds
-from ranking_pipeline.selection.leakage_outcomes import ranks_within
 from ranking_pipeline.selection.leakage_report import (
     BLOCKED,
     NAN,
@@ -72,7 +72,7 @@ def bar_constant(
     means = [
         np.bincount(group, series) / count for series in (problem.outcome, *reference.T)
     ]
-    ranked = [ranks_within(series, once) for series in (values, *means)]
+    ranked = [percentile_ranks_within(series, once) for series in (values, *means)]
     columns = RankColumns(
         ranked[0][:, None].astype(np.float32),
         ranked[1][:, None],
@@ -121,8 +121,8 @@ def _mean_time_correlation(
         return NAN
     _, group = np.unique(symbols[known], return_inverse=True)
     count = np.bincount(group)
-    x = ranks_within(values[known], group) - 0.5
-    y = ranks_within(bars[known].astype(np.float64), group) - 0.5
+    x = percentile_ranks_within(values[known], group) - 0.5
+    y = percentile_ranks_within(bars[known].astype(np.float64), group) - 0.5
     xy, xx, yy = (np.bincount(group, a) for a in (x * y, x * x, y * y))
     measured = (count >= min_pairs) & (xx > 0) & (yy > 0)
     if not measured.any():

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from ranking_pipeline.models.learning_target import average_ranks
 from ranking_pipeline.panel import to_cross_sections
+from ranking_pipeline.row_ranks import percentile_ranks_within
 from ranking_pipeline.selection.problem import Problem
 
 Series = npt.NDArray[np.float64]
@@ -70,18 +70,8 @@ def groups_of(problem: Problem) -> npt.NDArray[np.intp]:
     return problem.samples.symbols if over_time else problem.samples.bars
 
 
-def ranks_within(values: Series, groups: npt.NDArray[np.intp]) -> Series:
-    """Average rank / (n + 1) within each group; NaN stays NaN."""
-    known = np.flatnonzero(np.isfinite(values))
-    result = np.full(len(values), np.nan)
-    if len(known):
-        rank, size = average_ranks(values[known], groups[known])
-        result[known] = rank / (size + 1)
-    return result
-
-
 def _ranks(problem: Problem, values: Series) -> Series:
-    return ranks_within(values, groups_of(problem))
+    return percentile_ranks_within(values, groups_of(problem))
 
 
 def _middle(problem: Problem) -> Series:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from ranking_pipeline.row_ranks import percentile_ranks_within
 from ranking_pipeline.selection.config import LeakageConfig
 from ranking_pipeline.selection.leakage_clocks import rows_of_some_symbols
-from ranking_pipeline.selection.leakage_outcomes import ranks_within
 from ranking_pipeline.selection.leakage_report import BLOCKED, Finding
 from ranking_pipeline.selection.problem import Problem
 
@@ -112,7 +112,7 @@ def _symbol_levels(problem: Problem) -> list[_Level]:
     samples = problem.samples
     _, bar = np.unique(samples.bars, return_inverse=True)
     mean = np.bincount(bar, problem.outcome) / np.bincount(bar)
-    ranks = ranks_within(problem.outcome, samples.bars) - 0.5
+    ranks = percentile_ranks_within(problem.outcome, samples.bars) - 0.5
     found = []
     for label in (ranks, problem.outcome - mean[bar]):
         blocks = _block_means(label, bar // problem.block_bars, samples.symbols)

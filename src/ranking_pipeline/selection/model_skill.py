@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from ranking_pipeline.models.samples import thin_bars
+from ranking_pipeline.row_ranks import percentile_ranks_within
 from ranking_pipeline.selection.config import (
     FeatureSelectionConfig,
     LeakageConfig,
@@ -15,9 +17,9 @@ from ranking_pipeline.selection.config import (
 )
 from ranking_pipeline.selection.leakage import series_over_bars, volatility_ranks
 from ranking_pipeline.selection.leakage_bounds import leak_block_bars, lower_bounds
-from ranking_pipeline.selection.leakage_outcomes import groups_of, ranks_within
+from ranking_pipeline.selection.leakage_outcomes import groups_of
 from ranking_pipeline.selection.leakage_report import BLOCKED, SAFE, SUSPECT
-from ranking_pipeline.selection.out_of_fold import FoldModels, fit_family, thin_bars
+from ranking_pipeline.selection.out_of_fold import FoldModels, fit_family
 from ranking_pipeline.selection.partial_ic import RankColumns
 from ranking_pipeline.selection.problem import Problem
 
@@ -128,8 +130,8 @@ class Questioned:
         groups = groups_of(problem)[rows]
         reference = volatility_ranks(problem, self.leakage.volatility_columns)
         columns = RankColumns(
-            ranks_within(score[rows], groups)[:, None].astype(np.float32),
-            ranks_within(problem.outcome[rows], groups)[:, None],
+            percentile_ranks_within(score[rows], groups)[:, None].astype(np.float32),
+            percentile_ranks_within(problem.outcome[rows], groups)[:, None],
             reference[rows],
             problem.samples.bars[rows],
             problem.samples.symbols[rows],

@@ -12,11 +12,10 @@ import numpy.typing as npt
 from ranking_pipeline.errors import UserError
 from ranking_pipeline.models import registry
 from ranking_pipeline.models.base import BaseModel
-from ranking_pipeline.models.samples import Samples
-from ranking_pipeline.panel import to_cross_sections
-from ranking_pipeline.row_ranks import row_ranks
+from ranking_pipeline.models.samples import Samples, thin, thin_bars
+from ranking_pipeline.row_ranks import Groups
 from ranking_pipeline.selection.config import EstimationConfig
-from ranking_pipeline.selection.problem import Fold, Problem, Rows
+from ranking_pipeline.selection.problem import Fold, Problem
 
 Scores = npt.NDArray[np.float64]
 FoldModels = dict[tuple[str, tuple[str, ...], int], BaseModel]
@@ -59,9 +58,7 @@ def parameter_blocks(config: EstimationConfig) -> dict[str, Mapping[str, Any]]:
 
 def fit_family(samples: Samples, family: str, config: EstimationConfig) -> BaseModel:
     """Fit a family to rows, thinned to at most ``config.max_train_rows``."""
-    kept = thin_bars(samples, config.max_train_rows)
-    whole = len(kept) == len(samples)
-    return _fit(samples if whole else samples.take(kept), family, config)
+    return _fit(thin(samples, config.max_train_rows), family, config)
 
 
 def out_of_fold(
@@ -145,36 +142,11 @@ def combine(scores: Mapping[str, Scores], problem: Problem) -> Scores:
     if problem.view == "time_series":
         limited = [np.clip(score, -_CLIP, _CLIP) for score in scores.values()]
         return np.asarray(np.mean(limited, axis=0))
-    samples = problem.samples
-    total = np.zeros(len(samples))
+    bars = Groups.of(problem.samples.bars)
+    total = np.zeros(len(problem.samples))
     for score in scores.values():
-        matrix = to_cross_sections(score, samples.bars, samples.symbols, samples.shape)
-        ranks = row_ranks(matrix)
-        ranks /= np.isfinite(ranks).sum(axis=1, keepdims=True) + 1
-        total += ranks[samples.bars, samples.symbols]
+        total += bars.percentile_ranks(score)
     return total / len(scores)
-
-
-def thin_bars(rows: Samples | Rows, max_rows: int) -> Rows:
-    """Positions of at most ``max_rows`` rows: whole bars, evenly spread in time.
-
-    Parameters
-    ----------
-    rows : Samples or ndarray of int, shape (n,)
-        Rows, or the bars that they belong to.
-    max_rows : int
-        At least one bar is kept, whatever its size.
-    """
-    bar_of = rows.bars if isinstance(rows, Samples) else rows
-    if len(bar_of) <= max_rows:
-        return np.arange(len(bar_of))
-    bars, counts = np.unique(bar_of, return_counts=True)
-    keep = max(1, int(len(bars) * max_rows / counts.sum()))
-    while True:
-        chosen = np.floor((np.arange(keep) + 0.5) * len(bars) / keep).astype(np.intp)
-        if keep == 1 or counts[chosen].sum() <= max_rows:
-            return np.flatnonzero(np.isin(bar_of, bars[chosen]))
-        keep -= 1
 
 
 def _fit(samples: Samples, family: str, config: EstimationConfig) -> BaseModel:

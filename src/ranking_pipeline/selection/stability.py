@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -57,7 +58,7 @@ class Stability:
 
 
 def stability_of(
-    fits: Sequence[ByFamily], features: Sequence[str], top: int
+    fits: Sequence[ByFamily], features: Sequence[str] | Sequence[int], top: int
 ) -> Stability:
     """Compare importances of several fits, averaged over families by rank.
 
@@ -65,8 +66,8 @@ def stability_of(
     ----------
     fits : sequence of dict of family to ndarray, shape (F,)
         One per fold, or per seed.
-    features : sequence of str, length F
-        Equal importances are ordered by name.
+    features : sequence of str or int, length F
+        Names, or places. Equal importances are ordered by them.
     top : int
         Size of the top lists.
 
@@ -113,14 +114,12 @@ def stability_state(jaccard: float, kendall_tau: float) -> str:
     return DIVERGED
 
 
-def top_features(
-    score: Shares, names: npt.NDArray[np.str_], top: int
-) -> frozenset[str]:
+def top_features(score: Shares, names: npt.NDArray[Any], top: int) -> frozenset[Any]:
     """Names of the ``top`` highest scores; equal scores in the order of their names."""
     return frozenset(names[np.lexsort((names, -score))[:top]].tolist())
 
 
-def jaccard(first: frozenset[str], second: frozenset[str]) -> float:
+def jaccard(first: frozenset[Any], second: frozenset[Any]) -> float:
     """Size of the intersection over that of the union (Jaccard, 1912)."""
     union = first | second
     return len(first & second) / len(union) if union else float("nan")

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Any
 
 import pandas as pd
 
-from ranking_pipeline.errors import UserError
+from ranking_pipeline.selection.described_targets import DescribedTargets
 from ranking_pipeline.selection.training_data import TrainingData
 from ranking_pipeline.splits import Splits
 from ranking_pipeline.storage import PanelHandle, TableHandle, sha256_json
@@ -53,22 +53,7 @@ class StoredData:
 _loaded: dict[str, TrainingData] = {}
 
 
-class TargetsDescribed(Protocol):
-    """What a stage may ask before it hands the work out: loaded data have it too."""
-
-    @property
-    def candidate_targets(self) -> tuple[str, ...]:
-        """Targets of the manifest that are not carried along as payoffs only."""
-
-    @property
-    def n_symbols(self) -> int:
-        """Number of symbols of the panel."""
-
-    def describe(self, target: str) -> pd.Series:
-        """Manifest row of a target."""
-
-
-class LazyData:
+class LazyData(DescribedTargets):
     """Facts about stored data that cost no table; the tables only when asked for.
 
     Parameters
@@ -77,35 +62,12 @@ class LazyData:
     """
 
     def __init__(self, stored: StoredData) -> None:
-        self._stored = stored
-
-    @property
-    def candidate_targets(self) -> tuple[str, ...]:
-        """Targets of the manifest that are not carried along as payoffs only."""
-        targets = self._stored.target_manifest
-        return tuple(targets.loc[targets["is_target"].astype(bool), "target"])
+        self._stored, self.targets = stored, stored.target_manifest
 
     @cached_property
     def n_symbols(self) -> int:
         """Number of symbols of the panel, from the head of its file."""
         return len(self._stored.panel.read_symbols())
-
-    def describe(self, target: str) -> pd.Series:
-        """Manifest row of a target.
-
-        Raises
-        ------
-        UserError
-            When the manifest does not have it once.
-        """
-        targets = self._stored.target_manifest
-        rows = targets[targets["target"] == target]
-        if len(rows) != 1:
-            raise UserError(
-                f"target {target!r} is not in target_manifest; it has "
-                + ", ".join(map(str, targets["target"]))
-            )
-        return rows.iloc[0]
 
     def load(self) -> TrainingData:
         """Read the tables; see :meth:`StoredData.load`."""

@@ -10,12 +10,17 @@ import numpy.typing as npt
 import pandas as pd
 
 from ranking_pipeline.errors import UserError
-from ranking_pipeline.models.assemble import assemble, nanoseconds, normal_scores
+from ranking_pipeline.models.assemble import (
+    assemble,
+    feature_ranks,
+    nanoseconds,
+    normal_scores,
+)
 from ranking_pipeline.models.learning_target import learning_target
 from ranking_pipeline.models.samples import Samples
-from ranking_pipeline.panel import Panel, to_cross_sections
-from ranking_pipeline.row_ranks import row_ranks
+from ranking_pipeline.panel import Panel
 from ranking_pipeline.selection.config import EstimationConfig
+from ranking_pipeline.selection.described_targets import DescribedTargets
 from ranking_pipeline.selection.problem import Problem, View, view_of
 from ranking_pipeline.selection.shared_rows import SharedRows
 from ranking_pipeline.splits import Splits
@@ -25,7 +30,7 @@ VOLATILITY_GROUP = "volatility"
 
 
 @dataclass(frozen=True)
-class TrainingData:
+class TrainingData(DescribedTargets):
     """The tables cut at the end of the train span: later bars are not in here.
 
     Attributes
@@ -86,12 +91,6 @@ class TrainingData:
         )
 
     @property
-    def candidate_targets(self) -> tuple[str, ...]:
-        """Targets of the manifest that are not carried along as payoffs only."""
-        listed = self.targets["is_target"].astype(bool)
-        return tuple(self.targets.loc[listed, "target"])
-
-    @property
     def n_symbols(self) -> int:
         """Number of symbols of the panel."""
         return self.panel.n_symbols
@@ -100,16 +99,6 @@ class TrainingData:
     def label_columns(self) -> frozenset[str]:
         """Columns of the label table that hold the future."""
         return frozenset(self.labels.columns) - {"timestamp", "symbol"}
-
-    def describe(self, target: str) -> pd.Series:
-        """Manifest row of a target."""
-        rows = self.targets[self.targets["target"] == target]
-        if len(rows) != 1:
-            raise UserError(
-                f"target {target!r} is not in target_manifest; it has "
-                + ", ".join(map(str, self.targets["target"]))
-            )
-        return rows.iloc[0]
 
     def problem(self, target: str, config: EstimationConfig) -> Problem:
         """Labelled rows of a target whose labels end inside the train span.
@@ -159,7 +148,7 @@ class TrainingData:
         the feature is.
         """
         cells = self._cells
-        return _percentile_ranks(cells.features, cells.bars, cells.symbols, cells.shape)
+        return feature_ranks(cells.features, cells.bars)
 
     @cached_property
     def feature_ranks_over_time(self) -> Ranks:
@@ -169,8 +158,7 @@ class TrainingData:
         features, never to fit a model.
         """
         cells = self._cells
-        turned = cells.shape[::-1]
-        return _percentile_ranks(cells.features, cells.symbols, cells.bars, turned)
+        return feature_ranks(cells.features, cells.symbols)
 
     @cached_property
     def normal_scores(self) -> npt.NDArray[np.float32]:
@@ -243,22 +231,6 @@ def _require_columns(features: pd.DataFrame, names: tuple[str, ...]) -> None:
             f"features has no column {', '.join(map(str, missing))}, which "
             "feature_manifest lists; run data_preparation again."
         )
-
-
-def _percentile_ranks(
-    features: npt.NDArray[np.float32],
-    rows: npt.NDArray[np.intp],
-    columns: npt.NDArray[np.intp],
-    shape: tuple[int, int],
-) -> Ranks:
-    """Average rank / (number known + 1) of each feature within each row of a grid."""
-    ranks = np.empty(features.shape, dtype=np.float32)
-    for feature in range(features.shape[1]):
-        grid = to_cross_sections(features[:, feature], rows, columns, shape)
-        found = row_ranks(grid)
-        found /= np.isfinite(found).sum(axis=1, keepdims=True) + 1
-        ranks[:, feature] = found[rows, columns]
-    return ranks
 
 
 def _until(frame: pd.DataFrame, panel: Panel) -> pd.DataFrame:
