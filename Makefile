@@ -1,12 +1,14 @@
 # One line each. Every target makes its own set-up: a fresh clone needs only Python 3.11+, git and make.
 PYTHON ?= python3
 BIN := .venv/bin
+# One thread a worker: more would only make the tests of two workers wait for each other.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadscope
 .PHONY: run test test-all check install viz docs clean
 .DEFAULT_GOAL := run
 
 run: install ; $(BIN)/kedro run
-test: check ; $(BIN)/python -m pytest -m "not slow" --cov --cov-report=term --cov-fail-under=80
-test-all: check ; $(BIN)/python -m pytest --cov --cov-report=term --cov-fail-under=80
+test: check ; $(PYTEST) -m "not slow" --cov --cov-report=term --cov-fail-under=80
+test-all: check ; $(PYTEST) --cov --cov-report=term --cov-fail-under=80
 check: install ; $(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports
 install: .venv/installed
 viz: install ; $(BIN)/kedro viz run

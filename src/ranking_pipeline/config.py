@@ -1,7 +1,8 @@
 """The base of every typed parameter model: frozen, and closed to unknown keys."""
 
+from collections import Counter
 from collections.abc import Mapping
-from typing import Any, Literal, get_origin
+from typing import Any, Literal, Self, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -41,6 +42,20 @@ class Config(BaseModel):
             name: split_list(value) if name in lists else value
             for name, value in values.items()
         }
+
+
+    @model_validator(mode="after")
+    def _list_once(self) -> Self:
+        """Refuse a name that a list holds twice: nothing is done twice for it."""
+        for field in type(self).model_fields:
+            value = getattr(self, field)
+            if isinstance(value, list | tuple):
+                counts = Counter(name for name in value if isinstance(name, str))
+                twice = [name for name, count in counts.items() if count > 1]
+                if twice:
+                    told = ", ".join(map(repr, twice))
+                    raise ValueError(f"{field}: {told} is listed twice")
+        return self
 
 
 class RunConfig(Config):

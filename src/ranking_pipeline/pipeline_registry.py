@@ -13,8 +13,10 @@ from ranking_pipeline.pipelines import (
     evaluation,
     feature_selection,
     model_training,
+    promotion,
     routing,
     target_ranking,
+    tuning,
 )
 
 STAGES = {
@@ -38,15 +40,18 @@ def register_pipelines() -> dict[str, Pipeline]:
     plan to the report), ``cs_full`` (bars to the ranking network's report) and
     ``raw_sequence`` (the same with a pointwise loss). ``unplanned`` trains every target
     with every family, without evidence. ``audit`` is the full one; the whole job has a
-    quick one.
+    quick one. The ranking network's own pipelines refuse too few symbols, the whole
+    job goes on without it. ``tuning`` searches parameters of families; the whole job
+    does not. ``promotion`` puts a trained model into the production registry.
     """
     everything = Pipeline(
         [*(make() for make in STAGES.values()), evaluation.create_pipeline()]
     )
     raw = [
         data_preparation.create_pipeline(),
-        cs_ranking.create_pipeline("raw_sequence"),
+        cs_ranking.create_pipeline("raw_sequence", required=True),
     ]
+    ranking = cs_ranking.create_pipeline(required=True)
     without_evidence = [
         data_preparation.create_pipeline(),
         routing.create_pipeline(evidence=False),
@@ -56,12 +61,15 @@ def register_pipelines() -> dict[str, Pipeline]:
     return {
         "__default__": everything,
         **{name: make() for name, make in STAGES.items()},
+        "cs_ranking": ranking,
         "audit": audit.create_pipeline(full=True),
         "evaluation": evaluation.create_pipeline(),
+        "tuning": tuning.create_pipeline(),
+        "promotion": promotion.create_pipeline(),
         "plan": _joined(PLAN),
         "train": Pipeline([_joined(TRAIN), evaluation.create_pipeline(PLAN + TRAIN)]),
         "unplanned": Pipeline(without_evidence),
-        "cs_full": Pipeline([_joined(CS), evaluation.create_pipeline(CS)]),
+        "cs_full": Pipeline([_joined(CS[:1]), ranking, evaluation.create_pipeline(CS)]),
         "raw_sequence": Pipeline([*raw, evaluation.create_pipeline(CS)]),
     }
 

@@ -9,12 +9,14 @@ from ranking_pipeline.evaluation.config import EvaluationConfig
 from ranking_pipeline.jobs.config import JobsConfig
 from ranking_pipeline.pipelines.audit.config import LookaheadConfig
 from ranking_pipeline.pipelines.cs_ranking.config import CsRankingConfig
+from ranking_pipeline.pipelines.promotion.config import PromotionConfig
 from ranking_pipeline.routing.config import RoutingConfig
 from ranking_pipeline.selection.config import (
     FeatureSelectionConfig,
     TargetRankingConfig,
 )
 from ranking_pipeline.training.config import ModelTrainingConfig
+from ranking_pipeline.tuning.config import TuningConfig
 
 SECTIONS: dict[str, type[Config]] = {
     "audit": LookaheadConfig,
@@ -29,4 +31,6 @@ SECTIONS: dict[str, type[Config]] = {
     "cs_ranking": CsRankingConfig,
     "raw_sequence": CsRankingConfig,
     "evaluation": EvaluationConfig,
+    "promotion": PromotionConfig,
+    "tuning": TuningConfig,
 }

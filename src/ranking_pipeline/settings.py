@@ -33,7 +33,7 @@ def output_root(configured: str) -> str:
 
     Globals take no runtime parameters, and every path of the catalog begins here.
     """
-    return os.environ.get(OUTPUT_VARIABLE) or configured
+    return os.path.expanduser(os.environ.get(OUTPUT_VARIABLE) or configured)
 
 
 CONFIG_LOADER_ARGS = {

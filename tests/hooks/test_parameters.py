@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import copy
 import json
+from pathlib import Path
 from typing import Any
 
+import click
 import pytest
+from tests.running import Place
 
 from ranking_pipeline.config import Config
 from ranking_pipeline.hooks.consistency import contradictions
@@ -161,3 +164,59 @@ def test_a_family_that_does_not_exist_is_told_with_those_that_do(
 ) -> None:
     with pytest.raises(ValueError, match=r"'catbost' does not exist.*lightgbm"):
         changed(typed["model_training"], "families", ["catbost"])
+
+
+def test_two_spellings_of_a_family_are_one(typed: dict[str, Any]) -> None:
+    typed["model_training"] = changed(
+        typed["model_training"], "families", ["lgbm", "ridge", "lightgbm"]
+    )
+    typed["routing"] = changed(typed["routing"], "model_families", ["lightgbm", "LGBM"])
+    assert contradictions(typed, "simulated") == [
+        (
+            "routing.model_families",
+            "'lightgbm' and 'LGBM' are one family; name it once",
+        ),
+        (
+            "model_training.families",
+            "'lgbm' and 'lightgbm' are one family; name it once",
+        ),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("section", "path", "value", "words"),
+    [
+        (
+            "model_training",
+            "families",
+            ["ridge", "ridge"],
+            "families: 'ridge' is listed",
+        ),
+        ("model_training", "targets", ["a", "b", "a"], "targets: 'a' is listed twice"),
+        ("data", "symbols", ["A", "A"], "symbols: 'A' is listed twice"),
+        ("feature_selection", "manual_features", ["x", "x"], "'x' is listed twice"),
+        (
+            "feature_selection",
+            "require_min_models",
+            3,
+            "more than the 2 model_families",
+        ),
+        ("feature_selection", "model_families", ["ridge"], "more than the 1 model_fam"),
+        ("model_training", "walk_forward.train_months", 3, "refit_months is null"),
+    ],
+)
+def test_what_could_not_be_meant_is_refused(
+    typed: dict[str, Any], section: str, path: str, value: Any, words: str
+) -> None:
+    with pytest.raises(ValueError, match=words):
+        changed(typed[section], path, value)
+
+
+def test_workers_that_cannot_be_had_are_told_before_the_first_node(
+    tmp_path: Path,
+) -> None:
+    place = Place.make(tmp_path)
+    jobs = {"engine": "dask", "address": str(tmp_path / "no-cluster.json")}
+    with pytest.raises(click.ClickException, match=r"no-cluster\.json"):
+        place.run(params={"jobs": jobs})
+    assert not list(place.data.rglob("*.parquet"))

@@ -69,7 +69,7 @@ def symbol(name: str, **changes: Any) -> dict[str, Any]:
         **pooled(), "mode": SYMBOL, "symbol": name, "score": 0.2, "t": 4.0, "q": 0.01,
         "delta": 0.3, "delta_t": 4.0, "pooled_score": -0.1, "pooled_t": -2.0,
         "own_p": 0.5, "own_q": 0.5, "expected_gain": 0.2, "expected_score": 0.2,
-        "misleads_p": 0.5, "misleads_q": 0.9, "own_scale": 1.5, "pooled_scale": -0.1,
+        "misleads_p": 0.5, "misleads_q": 0.9,
         "compared_with": "pooled", "n_rows": 500, "n_symbols": 1,
     }  # fmt: skip
     return {**row, **changes}

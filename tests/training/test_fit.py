@@ -21,7 +21,7 @@ from ranking_pipeline.panel import Panel
 from ranking_pipeline.splits import Splits
 from ranking_pipeline.storage import TableHandle, sha256_file, write_table
 from ranking_pipeline.training import rows as training_rows
-from ranking_pipeline.training.fit import TrainingJob, run_training_job, thin
+from ranking_pipeline.training.fit import TrainingJob, run_training_job
 
 Make = Callable[..., TrainingJob]
 Samplers = Callable[[str], tuple[Samples, Samples, Samples]]
@@ -166,19 +166,6 @@ def test_changed_data_and_an_empty_block_are_refused(job: Make) -> None:
     other = {**made.splits, "timestamps_sha256": "0" * 64}
     with pytest.raises(UserError, match="another time axis"):
         run_training_job(replace(made, splits=other))
-
-
-def test_thinning_keeps_whole_bars_spread_in_time(samples: Samplers) -> None:
-    train, _, _ = samples("regression")
-    few = thin(train, len(train) // 4)
-    assert len(few) <= len(train) // 4 + train.panel.n_symbols
-    kept = np.unique(few.bars)
-    for bar in kept:
-        assert (few.bars == bar).sum() == (train.bars == bar).sum()
-    gaps = np.diff(kept)
-    assert gaps.min() >= 3
-    assert gaps.max() <= 5
-    assert thin(train, len(train)) is train
 
 
 def test_results_do_not_depend_on_the_engine(job: Make, tmp_path: Path) -> None:

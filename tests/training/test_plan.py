@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import numpy as np
 import pandas as pd
@@ -31,13 +32,21 @@ from ranking_pipeline.training.collect import (
     collect,
     join_predictions,
 )
-from ranking_pipeline.training.config import ModelTrainingConfig, WalkForwardConfig
+from ranking_pipeline.training.config import (
+    EnsemblesConfig,
+    ModelTrainingConfig,
+    WalkForwardConfig,
+)
 from ranking_pipeline.training.fit import TrainingJob, run_training_job, train
 from ranking_pipeline.training.plan import expand_plan
 from ranking_pipeline.training.routed import collect_routed
 
 MANIFEST = pd.DataFrame(
-    {"target": ["fwd_ret_2d", "up"], "task": ["regression", "binary"]}
+    {
+        "target": ["fwd_ret_2d", "up"],
+        "task": ["regression", "binary"],
+        "entry_lag_bars": [1, 2],
+    }
 )
 
 
@@ -75,6 +84,8 @@ def config(parameters: Any) -> ModelTrainingConfig:
         model_types="all",
         targets=(),
         symbols=(),
+        strategy="single_task",
+        ensembles=EnsemblesConfig(methods=(), folds=3, families=()),
         walk_forward=WalkForwardConfig(
             refit_months=None,
             train_months=None,
@@ -85,6 +96,7 @@ def config(parameters: Any) -> ModelTrainingConfig:
         symbol_families=("Ridge",),
         learning_target="cs_gauss",
         feature_scale="raw",
+        sample_weights="none",
         max_train_rows=10_000,
         seeds=(1,),
         on_error="record",
@@ -244,6 +256,79 @@ def test_nothing_is_trained_that_the_plan_does_not_hold(
     asked = config.model_copy(update={"targets": ("up",)})
     assert expand(asked, empty) == []
     assert "plan: no jobs (nothing_predictable)" in caplog.text
+
+
+def test_a_walk_forward_that_is_not_the_plans_is_refused(
+    expand: Callable[..., list[TrainingJob]], config: ModelTrainingConfig
+) -> None:
+    def asked(**changes: Any) -> ModelTrainingConfig:
+        refits = WalkForwardConfig(**{**config.walk_forward.model_dump(), **changes})
+        return config.model_copy(update={"walk_forward": refits})
+
+    def made(**changes: Any) -> dict[str, Any]:
+        named = asked(**changes).walk_forward.model_dump(mode="json")
+        return {**PLAN, "metadata": {"walk_forward": named}}
+
+    refits = {"refit_months": 3, "train_months": 12}
+    assert len(expand(asked(), made())) == len(expand(asked(**refits), made(**refits)))
+    # without refits on either side there is no window that the rest could be about
+    assert len(expand(asked(min_train_rows=7), made())) == 4
+    with pytest.raises(UserError) as caught:
+        expand(asked(**refits), made(refit_months=6))
+    text = str(caught.value)
+    assert "walk_forward.refit_months is 3, the plan was made with 6" in text
+    assert "walk_forward.train_months is 12, the plan was made with null" in text
+    assert "kedro run --pipelines=routing,train" in text
+    with pytest.raises(
+        UserError, match="refit_months is null, the plan was made with 3"
+    ):
+        expand(asked(), made(**refits))
+    with pytest.raises(
+        UserError, match=r"validation_share is 0\.1, the plan was .* 0\.2"
+    ):
+        expand(asked(**refits, validation_share=0.1), made(**refits))
+    # an old plan names nothing; its rows show that it has no windows
+    with pytest.raises(
+        UserError, match="refit_months is 3, the plan was made with null"
+    ):
+        expand(asked(refit_months=3))
+    windows = {"window": 1, "train_start": "a", "train_end": "b"}
+    windows |= {"predict_start": "c", "predict_end": "d"}
+    old = {"jobs": [{**row, **windows} for row in PLAN["jobs"]]}
+    assert len(expand(asked(refit_months=3), old)) == 4
+
+
+def test_weights_reach_the_jobs_and_their_keys(
+    expand: Callable[..., list[TrainingJob]], config: ModelTrainingConfig
+) -> None:
+    plain = expand(config)[0]
+    assert (plain.sample_weights, plain.entry_lag_bars) == ("none", 0)
+    assert not {"sample_weights", "entry_lag_bars"} & set(plain.made_from)
+    unique = config.model_copy(update={"sample_weights": "uniqueness"})
+    weighed = expand(unique)
+    assert [job.entry_lag_bars for job in weighed] == [1, 1, 1, 2]
+    assert weighed[0].made_from["sample_weights"] == "uniqueness"
+    assert weighed[0].key != plain.key
+    assert replace(weighed[0], entry_lag_bars=2).key != weighed[0].key
+
+
+def test_months_to_look_back_need_refits(config: ModelTrainingConfig) -> None:
+    values = config.walk_forward.model_dump() | {"train_months": 6}
+    with pytest.raises(ValueError, match=r"train_months 6 .* refit_months is null"):
+        WalkForwardConfig.model_validate(values)
+    assert WalkForwardConfig.model_validate({**values, "refit_months": 1})
+
+
+def test_the_plan_is_read_by_one_node_alone() -> None:
+    from ranking_pipeline.pipelines.model_training import create_pipeline
+
+    nodes = create_pipeline().nodes
+    readers = [node.name for node in nodes if "training_plan" in node.inputs]
+    assert readers == ["model_training.list_jobs"]
+    users = [node for node in nodes if "training_jobs" in node.inputs]
+    assert len(users) == 3
+    for node in nodes:  # parameters are typed by annotations that exist at run time
+        assert get_type_hints(node.func)
 
 
 def test_the_losses_named_without_torch_are_those_there_are() -> None:

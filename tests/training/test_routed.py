@@ -164,6 +164,33 @@ def test_scores_meet_in_units_of_the_payoff() -> None:
         assert cells[0, symbol] == pytest.approx(score, rel=1e-6), symbol
 
 
+@pytest.mark.parametrize(
+    ("pooled_slope", "own_slope", "expected"),
+    [
+        # nothing measured: (20 + 8) / 2 and 40 as they are
+        (np.nan, np.nan, (14.0, 40.0)),
+        # pooled at a tenth of its distance from 35, own as it is
+        (0.1, np.nan, ((0.1 * (20 - 35) + 8) / 2, 0.5)),
+        # pooled as it is but centred, own halved
+        (np.nan, 0.5, ((20 - 35 + 4) / 2, 5.0)),
+        (0.1, 0.5, ((-1.5 + 4) / 2, 0.5)),
+    ],
+)
+def test_one_measured_side_brings_both_into_one_unit(
+    pooled_slope: float, own_slope: float, expected: tuple[float, float]
+) -> None:
+    """Cell B is the mean of a pooled 20 and an own 8, cell D a pooled 40."""
+    models = [
+        _measured(_model("gru:ret", "cross_sectional"), pooled_slope),
+        _measured(_model("ridge:ret:B", "symbol_specific", "B", 3), own_slope),
+    ]
+    day = dict(zip([(0, s) for s in "ABCDEF"], [10.0, 20, 30, 40, 50, 60], strict=True))
+    tables = [_scores("gru:ret", day), _scores("ridge:ret:B", OWN["B"])]
+    _, predictions = routed(PLAN, pd.DataFrame(models), join_predictions(tables))
+    cells = _cells(predictions, "gru+ridge:ret:routed")
+    assert (cells[0, "B"], cells[0, "D"]) == pytest.approx(expected, rel=1e-6)
+
+
 def test_each_window_has_its_own_unit() -> None:
     first, second = (
         _measured(_model("lightgbm:ret", "cross_sectional"), slope)

@@ -24,7 +24,11 @@ from ranking_pipeline.storage import (
     write_panel,
     write_table,
 )
-from ranking_pipeline.training.config import ModelTrainingConfig, WalkForwardConfig
+from ranking_pipeline.training.config import (
+    EnsemblesConfig,
+    ModelTrainingConfig,
+    WalkForwardConfig,
+)
 from ranking_pipeline.training.fit import run_training_job, train
 from ranking_pipeline.training.job import TrainingJob
 from ranking_pipeline.training.routed import collect_routed
@@ -207,11 +211,14 @@ def _config(parameters: Any, **changes: Any) -> ModelTrainingConfig:
         model_types="all",
         targets=(),
         symbols=(),
+        strategy="single_task",
+        ensembles=EnsemblesConfig(methods=(), folds=3, families=()),
         walk_forward=WalkForwardConfig(**{**refits, "min_train_rows": 50, **changes}),
         families=("lightgbm", "ridge"),
         symbol_families=("ridge",),
         learning_target="cs_gauss",
         feature_scale="raw",
+        sample_weights="none",
         max_train_rows=10_000,
         seeds=(1,),
         on_error="raise",
@@ -287,18 +294,40 @@ def test_each_month_is_predicted_by_its_own_window(run: Any, job: Make) -> None:
         np.testing.assert_array_equal(scores.loc[span, "score"], stored["score"])
 
 
-def test_a_window_with_too_few_rows_is_recorded(run: Any) -> None:
-    # the span of March has 72 bars of some 19 rows, that of April 91
-    models, predictions, outcomes = run(min_train_rows=1250)
+def test_a_window_with_too_few_rows_is_recorded(
+    run: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    # the span of March has 72 bars of some 19 rows, that of April 91: were all labels
+    # known in time, 1088 rows could be fitted in March
+    models, predictions, outcomes = run(min_train_rows=1088)
     assert list(outcomes["status"]) == ["skipped", "skipped", "done", "done"]
     reason = outcomes["error"].iloc[0]
     assert "window 1 (2020-01-01 to 2020-03-12) has 10" in reason
-    assert "fewer than model_training.walk_forward.min_train_rows 1250" in reason
+    assert "fewer than model_training.walk_forward.min_train_rows 1088" in reason
     assert "from 2020-03-13 to 2020-04-01 have no prediction" in reason
     assert set(models["window"]) == {2}
     assert predictions["timestamp"].min() == pd.Timestamp(stamp(APRIL + 1))
-    with pytest.raises(UserError, match="4 of 4 training jobs were skipped"):
+    told = "2 of 4 CPU models were skipped, first cs_fwd_ret_2d_w001:lightgbm: window 1"
+    assert told in caplog.text
+
+
+def test_a_window_that_cannot_have_the_rows_is_not_planned(
+    run: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    models, _, outcomes = run(min_train_rows=1089)
+    assert list(outcomes["window"]) == [2, 2]
+    assert list(outcomes["status"]) == ["done", "done"]
+    assert set(models["window"]) == {2}
+    assert "1 of 2 jobs have fewer rows to fit" in caplog.text
+    assert "first cs_fwd_ret_2d_w001 with 1088" in caplog.text
+    with pytest.raises(UserError, match=r"2 of 2 jobs .* nothing is left to plan"):
         run(min_train_rows=100_000)
+
+
+def test_all_windows_skipped_are_an_error(run: Any) -> None:
+    # 1368 rows could be fitted in April; the labels of two bars are known too late
+    with pytest.raises(UserError, match="2 of 2 training jobs were skipped"):
+        run(min_train_rows=1350)
 
 
 def test_without_refits_the_results_are_those_of_a_job_without_a_window(

@@ -14,7 +14,10 @@ SHOWN_FAILURES = 20
 
 
 def training_section(
-    outcomes: pd.DataFrame, models: pd.DataFrame, history: pd.DataFrame | None = None
+    outcomes: pd.DataFrame,
+    models: pd.DataFrame,
+    history: pd.DataFrame | None = None,
+    weights: pd.DataFrame | None = None,
 ) -> Section:
     """Count what was trained and list what failed.
 
@@ -26,6 +29,8 @@ def training_section(
         The table ``models``.
     history : DataFrame or None
         Learning curves, as ``cs_training_history``.
+    weights : DataFrame or None
+        The table ``ensemble_weights``.
 
     Returns
     -------
@@ -41,6 +46,8 @@ def training_section(
     lead += f"; {n_skipped} had too few rows and were skipped" if n_skipped else ""
     lead += f"; {n_failed} failed." if n_failed else "."
     tables = [_counts(models)]
+    if weights is not None and len(weights):
+        tables.append(_weights(weights))
     if len(failed):
         reasons = [
             ("job_id", "job", "text"), ("target", "target", "text"),
@@ -67,6 +74,21 @@ def _counts(models: pd.DataFrame) -> Table:
         ("families", "families", "text"),
     ]  # fmt: skip
     return table_of(counts.reset_index(), "Models", columns)
+
+
+def _weights(weights: pd.DataFrame) -> Table:
+    """What each member of an ensemble counts, and what it showed out of fold."""
+    columns = [
+        ("ensemble", "ensemble", "text"), ("model_id", "member", "text"),
+        ("weight", "weight", "percent"),
+        ("oof_rank_ic oof_t", "out-of-fold IC (t)", "ic_t"),
+        ("status", "status", "text"), ("reason", "reason", "text"),
+    ]  # fmt: skip
+    caption = (
+        "Weighted means of the members' ranks within the bar. Out of fold: inside the "
+        "train block, by models of its other parts."
+    )
+    return table_of(weights, "Ensembles", columns, caption=caption)
 
 
 def cs_ranking_section(

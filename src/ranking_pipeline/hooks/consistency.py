@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib.util import find_spec
 from typing import Any
 
@@ -86,12 +86,24 @@ def _families(sections: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     for name in ESTIMATING:
         section = sections[name]
         families = [*section.model_families, *_symbol_family(section)]
+        yield from _named_twice(f"{name}.model_families", section.model_families)
         for family in families:
             key = f"{name}.family_parameters"
             yield from _block(key, family, section.family_parameters)
     training = sections["model_training"]
+    for key in ("families", "symbol_families"):
+        yield from _named_twice(f"model_training.{key}", getattr(training, key))
     for family in (*training.families, *training.symbol_families):
         yield from _block("model_training.parameters", family, training.parameters)
+
+
+def _named_twice(key: str, names: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Find two spellings of one family."""
+    spelt: dict[str, str] = {}
+    for name in names:
+        first = spelt.setdefault(_canonical(name), name)
+        if first is not name:
+            yield key, f"{first!r} and {name!r} are one family; name it once"
 
 
 def _symbol_family(section: Config) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +15,28 @@ from kedro.pipeline import Pipeline
 
 from ranking_pipeline.datasets import ArtefactDataset
 from ranking_pipeline.errors import UserError
+from ranking_pipeline.hooks.given_plan import follow_plan
 from ranking_pipeline.hooks.lineage import claims
+from ranking_pipeline.hooks.named_by_hand import manual_faults
+from ranking_pipeline.hooks.stored_files import (
+    PLAN,
+    StoredFiles,
+    changed_faults,
+    unreadable_documents,
+    version_faults,
+)
 
 
 class InputCheck:
     """Look at all free inputs of the requested pipeline before its first node."""
+
+    def __init__(self) -> None:
+        self._files = StoredFiles({})
+
+    @hook_impl
+    def after_catalog_created(self, conf_catalog: dict[str, Any]) -> None:
+        """Learn where every entry keeps its files."""
+        self._files = StoredFiles(conf_catalog)
 
     @hook_impl
     def before_pipeline_run(
@@ -30,22 +47,54 @@ class InputCheck:
         if Path.cwd() != project.resolve():
             # Relative paths of bars and of the model store would mean another folder.
             raise click.ClickException(f"Run from the project's folder, {project}.")
-        names = sorted(pipeline.inputs())
-        problems = _missing(names, catalog) or _disagreements(names, catalog)
+        names, asked = sorted(pipeline.inputs()), run_params.get("load_versions") or {}
+        problems = (
+            version_faults(asked, pipeline, self._files)
+            or _unusable(names, asked, catalog, self._files)
+            or self._mixed(asked, pipeline, catalog)
+            or manual_faults(pipeline, catalog)
+        )
         if not problems and "raw_bars" in names:
             problems = _unreadable_bars(catalog)
         problems = problems or _absent_devices(names, catalog)
         if problems:
             raise click.ClickException("\n".join(problems))
 
+    def _mixed(
+        self, asked: Mapping[str, str], pipeline: Pipeline, catalog: DataCatalog
+    ) -> list[str]:
+        """What does not belong together; a plan given by version brings its routes."""
+        version, names = asked.get(PLAN), sorted(pipeline.inputs())
+        if version is None:
+            return _disagreements(names, catalog)
+        gone = follow_plan(version, asked, pipeline, catalog, self._files)
+        subjects = sorted(_disputed(names, catalog))
+        if gone or not subjects:
+            return gone
+        return [
+            f"{PLAN} {version} was made from other data or parameters than there are "
+            f"now ({', '.join(subjects)}): make them again with those of its run, "
+            f"08_reporting/runs/{version}.json, or plan again."
+        ]
 
-def _missing(names: Iterable[str], catalog: DataCatalog) -> list[str]:
-    return [
-        f"{name} is missing or was never finished: run "
+
+def _unusable(
+    names: Iterable[str],
+    asked: Mapping[str, str],
+    catalog: DataCatalog,
+    files: StoredFiles,
+) -> list[str]:
+    """Inputs that are missing, were changed by hand, or cannot be read."""
+    stored = [name for name in names if isinstance(catalog[name], ArtefactDataset)]
+    changed = changed_faults(stored, asked, files, _producer)
+    missing = {
+        name: f"{name} is missing or was never finished: run "
         f"`kedro run --pipelines={_producer(name)}` first."
-        for name in names
-        if isinstance(catalog[name], ArtefactDataset) and not catalog[name].exists()
-    ]
+        for name in stored
+        if not catalog[name].exists()
+    }
+    faults = list({**missing, **changed}.values())
+    return faults or unreadable_documents(stored, catalog, _producer)
 
 
 def _producer(name: str) -> str:
@@ -58,11 +107,18 @@ def _producer(name: str) -> str:
     return min(makers)[1] if makers else "__default__"
 
 
-def _disagreements(names: Iterable[str], catalog: DataCatalog) -> list[str]:
+def _disputed(
+    names: Iterable[str], catalog: DataCatalog
+) -> dict[str, dict[str, list[str]]]:
+    """Names that believe in each content of what the inputs disagree about."""
     claimed: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
     for name in names:
         for subject, digest in claims(name, catalog).items():
             claimed[subject][digest].append(name)
+    return {name: digests for name, digests in claimed.items() if len(digests) > 1}
+
+
+def _disagreements(names: Iterable[str], catalog: DataCatalog) -> list[str]:
     return [
         f"The inputs disagree about {subject}: "
         + " and ".join(
@@ -71,8 +127,7 @@ def _disagreements(names: Iterable[str], catalog: DataCatalog) -> list[str]:
         )
         + ". They come from different runs or parameters: run "
         f"`kedro run --pipelines={_remedy(subject)}` again, and what follows it."
-        for subject, digests in sorted(claimed.items())
-        if len(digests) > 1
+        for subject, digests in sorted(_disputed(names, catalog).items())
     ]
 
 

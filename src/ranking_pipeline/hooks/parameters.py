@@ -16,7 +16,11 @@ from pydantic import ValidationError
 from yaml import YAMLError
 
 from ranking_pipeline.config import Config, RunConfig
+from ranking_pipeline.errors import UserError
 from ranking_pipeline.hooks.consistency import contradictions
+from ranking_pipeline.hooks.unread import unread_parameters
+from ranking_pipeline.jobs.check import check_jobs
+from ranking_pipeline.jobs.config import JobsConfig
 from ranking_pipeline.sections import SECTIONS
 
 FACTOR_STAGES = {"target_ranking", "feature_selection", "routing", "model_training"}
@@ -30,6 +34,7 @@ class ParameterCheck:
 
     def __init__(self) -> None:
         self._input_mode = "features"
+        self._jobs: JobsConfig | None = None
 
     @hook_impl
     def after_context_created(self, context: KedroContext) -> None:
@@ -47,6 +52,7 @@ class ParameterCheck:
             source = str(context.config_loader["catalog"]["raw_bars"]["source"])
             errors = contradictions(typed, source)
             self._input_mode = RunConfig.model_validate(parameters["run"]).input_mode
+            self._jobs = JobsConfig.model_validate(parameters["jobs"])
         if errors:
             where = _locations(conf, context.env)
             lines = [f"  {key}: {problem}" for key, problem in errors]
@@ -56,8 +62,13 @@ class ParameterCheck:
             )
 
     @hook_impl
-    def before_pipeline_run(self, pipeline: Pipeline) -> None:
-        """Refuse a pipeline that does what ``run.input_mode`` rules out."""
+    def before_pipeline_run(
+        self, run_params: dict[str, Any], pipeline: Pipeline
+    ) -> None:
+        """Refuse what ``run.input_mode`` rules out, and parameters without effect.
+
+        Workers that cannot be had are told here, not after the stages before them.
+        """
         stages = {tag for node in pipeline.nodes for tag in node.tags}
         ranking = sorted(stages & FACTOR_STAGES)
         if self._input_mode == "raw_sequence" and ranking:
@@ -66,6 +77,19 @@ class ParameterCheck:
                 f"alone, and this pipeline has {', '.join(ranking)}: run "
                 "--pipelines=raw_sequence (a pointwise loss) or --pipelines=cs_full (a "
                 "ranking loss), or set run.input_mode to features."
+            )
+        if self._jobs is not None and "params:jobs" in pipeline.inputs():
+            try:
+                check_jobs(self._jobs)
+            except UserError as error:
+                raise click.ClickException(str(error)) from None
+        unread = unread_parameters(run_params.get("runtime_params") or {}, pipeline)
+        if unread:
+            names = ",".join(run_params.get("pipeline_names") or ["__default__"])
+            raise click.ClickException(
+                f"--params gives what the nodes of this run ({names}) do not read, so "
+                "that it would change nothing; leave it out, or run a pipeline that "
+                "reads it:\n" + "\n".join(f"  {line}" for line in unread)
             )
 
 

@@ -133,15 +133,12 @@ def _symbol_rows(
 ) -> Rows:
     own = _expected([score.own for score in compared])
     gain = _expected([score.difference for score in compared])
-    pooled = _expected([score.pooled for score in compared])
     against = AGAINST_POOLED if trained else AGAINST_NOTHING
     return [
         {
             **_symbol_row(problem, score),
             "expected_score": float(own[place]),
             "expected_gain": float(gain[place]),
-            "own_scale": float(own[place] / score.own_deviation),
-            "pooled_scale": float(pooled[place]),
             "compared_with": against,
         }
         for place, score in enumerate(compared)

@@ -32,17 +32,16 @@ if TYPE_CHECKING:
 _NUMBERS = (
     "score", "t", "p", "q", "ci_low", "ci_high", "own_p", "own_q", "expected_score",
     "delta", "delta_t", "expected_gain", "pooled_score", "pooled_t", "misleads_p",
-    "misleads_q", "own_scale", "pooled_scale", "slope", "slope_spread", "jaccard",
-    "kendall_tau",
+    "misleads_q", "slope", "slope_spread", "jaccard", "kendall_tau",
 )  # fmt: skip
 _COUNTS = ("n_rows", "n_bars", "n_symbols")
 COLUMNS = (
     "target", "view", "mode", "symbol", "task", "metric", "score", "t", "p", "q",
     "ci_low", "ci_high", "own_p", "own_q", "expected_score", "compared_with", "delta",
     "delta_t", "expected_gain", "pooled_score", "pooled_t", "misleads_p",
-    "misleads_q", "own_scale", "pooled_scale", "slope", "slope_spread", "n_rows",
-    "n_bars", "n_symbols", "feature_set_id", "failed_model_families", "model_status",
-    "stability", "jaccard", "kendall_tau", "leakage_status", "state", "rule", "reason",
+    "misleads_q", "slope", "slope_spread", "n_rows", "n_bars", "n_symbols",
+    "feature_set_id", "failed_model_families", "model_status", "stability", "jaccard",
+    "kendall_tau", "leakage_status", "state", "rule", "reason",
 )  # fmt: skip
 
 
@@ -82,10 +81,7 @@ def collect_candidates(
           model, ``own_p`` and ``own_q`` to the score itself, ``misleads_p`` and
           ``misleads_q`` to a pooled score below zero there, every ``q`` over all target
           x symbol pairs. ``expected_score`` and ``expected_gain`` are the score
-          (a correlation) and the difference in the light of all symbols;
-          ``own_scale`` (per unit of the own score) and ``pooled_scale`` (per normal
-          score of the pooled score's rank in its bar) turn a score into the normal
-          score of the outcome that it stands for on this symbol.
+          (a correlation) and the difference in the light of all symbols.
         * mode ``partial_pooling``: where it was compared, one row with symbol ""
           (``delta`` over the pooled score, mean ``slope`` and its ``slope_spread``),
           and one per symbol with its ``slope``. Reported; it decides nothing.

@@ -67,7 +67,8 @@ class PartialPooling:
     slopes : Slopes
         From all rows, for use after training.
     score : ndarray of float64, shape (n,)
-        Cross-fitted: the slopes of a fold come from rows of the others.
+        Cross-fitted: the slopes that meet the test rows of a fold were estimated on
+        the train rows of that fold. NaN on rows that no fold tests.
     own, pooled, difference : BlockTest
         Skill per bar of slope x score, of the score on the same rows, and the first
         minus the second.
@@ -86,7 +87,7 @@ class PartialPooling:
 def partial_pooling(
     problem: Problem, pooled: npt.NDArray[np.floating], folds: Sequence[Fold]
 ) -> PartialPooling:
-    """Estimate the slopes, and test them where they were not estimated.
+    """Estimate the slopes, and test each on rows from which it was not estimated.
 
     Parameters
     ----------
@@ -95,13 +96,21 @@ def partial_pooling(
     pooled : ndarray, shape (n,)
         Out-of-fold score of the pooled model, NaN outside the folds.
     folds : sequence of (train rows, test rows)
-        Those from which ``pooled`` comes. Slopes used on test rows are estimated from
-        the train rows, which are purged; a fold none of whose train rows has a score
-        (the first of expanding folds) is not compared.
+        Those from which ``pooled`` comes; their train rows are purged. A fold none of
+        whose train rows has a score (the first of expanding folds) is not compared.
 
     Returns
     -------
     PartialPooling
+
+    Notes
+    -----
+    For each fold, slopes are estimated from outcome and pooled score of its train rows
+    and applied to the pooled score of its test rows. No outcome of a test row enters
+    its slope directly. It enters indirectly where folds train on both sides: the pooled
+    score of a train row is out of fold for that row, but its model was fitted to other
+    folds, this fold's test rows among them. Models without it would need a fit for
+    every pair of folds.
     """
     score = np.full(len(problem.samples), np.nan)
     for train, test in folds:

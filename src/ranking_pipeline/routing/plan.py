@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -35,9 +36,11 @@ from ranking_pipeline.routing.walk_forward import (
     TimeAxis,
     plan_windows,
 )
+from ranking_pipeline.routing.window_rows import TradableBars
 from ranking_pipeline.splits import Splits
 from ranking_pipeline.training.config import PlannedTraining
 
+_log = logging.getLogger(__name__)
 POOLED_VIEW = "(pooled)"
 CROSS_SECTION = "cross_section"
 PRIORITIES = {BOTH: 3, "CROSS_SECTIONAL": 2, SYMBOL_SPECIFIC: 2, EXPERIMENTAL: 1}
@@ -56,12 +59,15 @@ class Setting:
     tasks : mapping of target to task
     training : PlannedTraining
         Families, their parameters, seeds and the walk-forward.
+    tradable : TradableBars, optional
+        Tells windows that cannot have enough rows; without it all are planned.
     """
 
     axis: TimeAxis
     market: Market
     tasks: Mapping[str, str]
     training: PlannedTraining
+    tradable: TradableBars | None = None
 
     @classmethod
     def of(
@@ -77,7 +83,15 @@ class Setting:
         tasks = dict(zip(map(str, names), map(str, kinds), strict=True))
         classes = frozenset(name for name in tasks if tasks[name] == "three_class")
         market = Market(int(panel.tradable.sum()), classes)
-        return cls(axis, market, tasks, training)
+        return cls(axis, market, tasks, training, TradableBars.of(panel))
+
+    def most_rows(self, symbol: str | None, window: PlannedWindow) -> int | None:
+        """Rows that a model can fit at most; None where that is not known."""
+        if self.tradable is None or not window.number:
+            return None
+        share = self.training.walk_forward.validation_share
+        embargo = self.axis.splits.embargo_bars
+        return self.tradable.most_rows(window.bars, share, embargo, symbol)
 
     def families(self, target: str, own: bool) -> tuple[str, ...]:
         """Families for a target: those enabled that can learn its task.
@@ -169,10 +183,19 @@ def assemble_plan(
     Returns
     -------
     dict
-        A valid :class:`TrainingPlan`.
+        A valid :class:`TrainingPlan`, without the windows that cannot have
+        ``min_train_rows`` rows; ``metadata.too_few_rows`` names their jobs.
+
+    Raises
+    ------
+    UserError
+        When no window can have that many.
     """
     windows = plan_windows(setting.axis, setting.training.walk_forward)
     readers = Counter((row["target"], row["symbol"] is None) for row in wanted)
+    planned, scarce = _with_enough_rows(
+        [(row, window) for row in wanted for window in windows], setting
+    )
     jobs = [
         _job(
             row,
@@ -180,18 +203,41 @@ def assemble_plan(
             readers[row["target"], row["symbol"] is None] * len(windows),
             setting,
         )
-        for row in wanted
-        for window in windows
+        for row, window in planned
     ]
     jobs.sort(key=lambda job: (-job.priority, job.job_id))
     plan = TrainingPlan(
         schema_version=SCHEMA_VERSION,
         status=status,
-        metadata=dict(metadata),
+        metadata={**metadata, **({"too_few_rows": scarce} if scarce else {})},
         jobs=tuple(jobs),
         summary=summarise(jobs),
     )
     return plan.model_dump(mode="json")
+
+
+def _with_enough_rows(
+    pairs: Sequence[tuple[Mapping[str, Any], PlannedWindow]], setting: Setting
+) -> tuple[list[tuple[Mapping[str, Any], PlannedWindow]], dict[str, int]]:
+    """Keep what can be fitted; of the rest, give the most rows of each job by its id."""
+    fewest = setting.training.walk_forward.min_train_rows
+    kept, scarce = [], {}
+    for row, window in pairs:
+        rows = setting.most_rows(row["symbol"], window)
+        if rows is None or rows >= fewest:
+            kept.append((row, window))
+        else:
+            scarce[_job_id(row, window)] = rows
+    if scarce:
+        told = (
+            f"{len(scarce)} of {len(pairs)} jobs have fewer rows to fit than "
+            f"model_training.walk_forward.min_train_rows {fewest}, first "
+            f"{next(iter(scarce))} with {next(iter(scarce.values()))}"
+        )
+        if not kept:
+            raise UserError(f"{told}; nothing is left to plan. Lower it.")
+        _log.warning("plan: %s; they are left out", told)
+    return kept, scarce
 
 
 def plan_views(plan: Mapping[str, Any]) -> dict[str, dict[str, list[dict[str, Any]]]]:
@@ -281,12 +327,11 @@ def _job(
 ) -> Job:
     pooled = row["symbol"] is None
     training = setting.training
-    named = f"cs_{row['target']}" if pooled else f"sym_{row['target']}_{row['symbol']}"
     n_rows = _rows_of_window(row["n_rows"], window, setting)
     held_out = training.walk_forward.validation_share if window.number else 0.0
     job = {
         **row,
-        "job_id": f"{named}_w{window.number:03d}" if window.number else named,
+        "job_id": _job_id(row, window),
         "training_type": POOLED if pooled else SYMBOL,
         "families": setting.families(row["target"], own=not pooled),
         "priority": PRIORITIES[row["route"]],
@@ -297,6 +342,12 @@ def _job(
     fitted = round(n_rows * (1 - held_out))
     cost = estimate(job, fitted, readers, setting.market, training)
     return Job.model_validate({**job, "estimate": cost})
+
+
+def _job_id(row: Mapping[str, Any], window: PlannedWindow) -> str:
+    target, symbol = row["target"], row["symbol"]
+    named = f"cs_{target}" if symbol is None else f"sym_{target}_{symbol}"
+    return f"{named}_w{window.number:03d}" if window.number else named
 
 
 def _rows_of_window(n_rows: int, window: PlannedWindow, setting: Setting) -> int:

@@ -134,6 +134,12 @@ def read_training_plan(document: Mapping[str, Any]) -> TrainingPlan:
     UserError
         Naming every fault.
     """
+    if not isinstance(document, Mapping):
+        kind = type(document).__name__
+        raise UserError(
+            f"training_plan is not valid: it is a {kind}, not an object. Run routing "
+            "again."
+        )
     try:
         if document.get("schema_version") == 1:
             document = _from_version_1(document)

@@ -28,6 +28,7 @@ def plan_markdown(plan: Mapping[str, Any]) -> str:
     lines = ["# Training plan", "", f"Status: {plan['status']}", ""]
     note = plan["metadata"].get("note")
     lines += [note, ""] if note else []
+    lines += _left_out(plan["metadata"])
     if not jobs:
         return "\n".join([*lines, "There is nothing to train.", ""])
     lines += [*_totals(summary), "", *_counts(summary), ""]
@@ -37,6 +38,21 @@ def plan_markdown(plan: Mapping[str, Any]) -> str:
     lines += _models("Models over all symbols", pooled)
     lines += _models("Models of one symbol", own)
     return "\n".join(lines)
+
+
+def _left_out(metadata: Mapping[str, Any]) -> list[str]:
+    """Name the windows that are not planned because they cannot have enough rows."""
+    scarce = metadata.get("too_few_rows", {})
+    if not scarce:
+        return []
+    fewest = metadata["walk_forward"]["min_train_rows"]
+    first = ", ".join(f"{name} ({rows})" for name, rows in [*scarce.items()][:5])
+    more = f" and {len(scarce) - 5} more" if len(scarce) > 5 else ""
+    text = (
+        f"Left out, because fewer than `min_train_rows` {fewest} rows can be fitted: "
+        f"{first}{more}. Their months have no prediction of these models."
+    )
+    return [text, ""]
 
 
 def _totals(summary: Mapping[str, Any]) -> list[str]:

@@ -70,12 +70,6 @@ class SymbolRoute(Config):
     q: Number = Field(description="false discovery rate of the difference")
     expected_gain: Number = Field(description="the difference, given all symbols'")
     expected_score: Number = Field(description="the correlation, given all symbols'")
-    own_scale: Number = Field(
-        description="outcome, as a normal score, that one unit of the own score is worth"
-    )
-    pooled_scale: Number = Field(
-        description="the same of one normal score of the pooled score in its bar"
-    )
     n_rows: int
     stability: str
 

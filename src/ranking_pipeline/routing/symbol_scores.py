@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -12,13 +11,18 @@ import numpy.typing as npt
 
 from ranking_pipeline.errors import UserError
 from ranking_pipeline.evaluation.inference import BlockTest, block_test
+from ranking_pipeline.evaluation.metrics import auc
 from ranking_pipeline.models import registry
 from ranking_pipeline.models.learning_target import learning_target
 from ranking_pipeline.routing.config import RoutingConfig
 from ranking_pipeline.routing.two_sided import of_difference, of_two_sided_folds
-from ranking_pipeline.selection.consensus import UNKNOWN, rank_score, stability_state
 from ranking_pipeline.selection.out_of_fold import fit_family, parameter_blocks
 from ranking_pipeline.selection.problem import Fold, Problem, Rows
+from ranking_pipeline.selection.stability import (
+    UNKNOWN,
+    stability_of,
+    stability_state,
+)
 
 Series = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
@@ -39,8 +43,6 @@ class SymbolScore:
         correlation of the score with the outcome. ``difference`` is own minus pooled,
         bar by bar. None when the symbol was not measured. ``own`` and ``difference``
         are widened, see :mod:`ranking_pipeline.routing.two_sided`.
-    own_deviation : float
-        Standard deviation of the symbol's own score.
     own_auc : float
         AUC over time of the symbol's own score; NaN for returns.
     stability : str
@@ -57,7 +59,6 @@ class SymbolScore:
     pooled: BlockTest | None = None
     difference: BlockTest | None = None
     own_auc: float = float("nan")
-    own_deviation: float = float("nan")
     stability: str = UNKNOWN
     jaccard: float = float("nan")
     kendall_tau: float = float("nan")
@@ -164,9 +165,8 @@ def _compared(
     tests = [block_test(series, block_bars) for series in on_axis]
     tests[2] = of_difference(tests[2], tests[0])
     tests[0] = of_two_sided_folds(tests[0])
-    auc = _auc(own, problem.outcome[rows], problem.task)
-    spread = float(np.nanstd(own))
-    return SymbolScore("", len(rows), tests[0], tests[1], tests[2], auc, spread)
+    own_auc = _auc(own, problem.outcome[rows], problem.task)
+    return SymbolScore("", len(rows), tests[0], tests[1], tests[2], own_auc)
 
 
 def _out_of_fold(
@@ -199,41 +199,25 @@ def _mask(rows: Rows, problem: Problem) -> Mask:
 
 
 def _stability(importances: Sequence[Series], top: int) -> dict[str, Any]:
-    from scipy.stats import kendalltau
-
     if len(importances) < 2:
         return {"stability": UNKNOWN}
-    ranks = [rank_score(importance) for importance in importances]
-    tops = [set(np.argsort(-score, kind="stable")[:top].tolist()) for score in ranks]
-    overlap = float(
-        np.mean([len(a & b) / len(a | b) for a, b in combinations(tops, 2)])
-    )
-    tau = 1.0  # one feature has one order
-    if len(ranks[0]) > 1:
-        taus = [kendalltau(a, b).statistic for a, b in combinations(ranks, 2)]
-        tau = float(np.mean(taus))
+    n_features = len(importances[0])
+    fits = [{"own": importance} for importance in importances]
+    found = stability_of(fits, range(n_features), top)
+    tau = found.kendall_tau if n_features > 1 else 1.0  # one feature has one order
     return {
-        "stability": stability_state(overlap, tau),
-        "jaccard": overlap,
+        "stability": stability_state(found.jaccard, tau),
+        "jaccard": found.jaccard,
         "kendall_tau": tau,
     }
 
 
 def _auc(score: Series, label: Series, task: str) -> float:
     """AUC of +1 against the opposed class over time; NaN for returns."""
-    from scipy.stats import rankdata
-
     if task == "regression":
         return float("nan")
-    known = np.isfinite(score)
-    positive = known & (label == 1)
-    negative = known & (label == (-1 if task == "three_class" else 0))
-    n_positive, n_negative = int(positive.sum()), int(negative.sum())
-    if not n_positive or not n_negative:
-        return float("nan")
-    ranks = rankdata(np.r_[score[positive], score[negative]])
-    wins = ranks[:n_positive].sum() - n_positive * (n_positive + 1) / 2
-    return float(wins / (n_positive * n_negative))
+    negative = -1 if task == "three_class" else 0
+    return float(auc(score[None], label[None], 1, negative)[0])
 
 
 def _require_parameters(config: RoutingConfig) -> None:

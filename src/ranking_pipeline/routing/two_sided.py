@@ -15,7 +15,7 @@ from dataclasses import replace
 import numpy as np
 
 from ranking_pipeline.evaluation.inference import BlockTest
-from ranking_pipeline.selection.out_of_fold import thin_bars
+from ranking_pipeline.models.samples import thin_bars
 from ranking_pipeline.selection.problem import Fold, Rows
 
 

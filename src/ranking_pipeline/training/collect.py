@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,8 @@ import pandas as pd
 from ranking_pipeline.errors import UserError
 from ranking_pipeline.jobs.outcome import Outcome
 from ranking_pipeline.models.store import ModelStore
-from ranking_pipeline.training.fit import PROBABILITIES, SKIPPED
+from ranking_pipeline.training.earlier_scores import score_column
+from ranking_pipeline.training.fit import HEADS, PROBABILITIES, SKIPPED
 from ranking_pipeline.training.job import TrainingJob
 
 MODEL_COLUMNS = (
@@ -34,6 +36,8 @@ MODEL_COLUMNS = (
     "calibration_error",
     "path",
     "sha256",
+    "parts",
+    "weights",
 )
 OUTCOME_COLUMNS = (
     "job_id",
@@ -74,7 +78,9 @@ def collect(
     tuple of DataFrame
         ``models``, ``predictions`` and ``training_outcomes``. A model that is refitted
         has one ``model_id``: one row of ``models`` per window, and the predictions of
-        its windows one after the other.
+        its windows one after the other. A job with several heads makes one model per
+        target. The model of a fold is an outcome and nothing else. ``parts`` is a JSON
+        list of the fitted models that a row needs besides or instead of itself.
 
     Raises
     ------
@@ -84,9 +90,14 @@ def collect(
     """
     by_id = dict(outcomes)
     _check(jobs, by_id, on_error)
-    done = [job for job in jobs if by_id[job.job_id].status == "done"]
-    models = [_model_row(job, by_id[job.job_id].value) for job in done]
-    tables = [_predictions(job, by_id[job.job_id].value) for job in done]
+    done = [
+        (job, by_id[job.job_id].value)
+        for job in jobs
+        if job.fold is None and by_id[job.job_id].status == "done"
+    ]
+    ids = {made["key"]: job.model_id for job, made in done}
+    models = [row for job, made in done for row in _model_rows(job, made, ids)]
+    tables = [table for job, made in done for table in _predictions(job, made)]
     rows = [_outcome_row(job, by_id[job.job_id]) for job in jobs]
     return (
         _utc(pd.DataFrame(models, columns=list(MODEL_COLUMNS))),
@@ -128,7 +139,8 @@ def _check(
     status = {job.job_id: by_id[job.job_id].status for job in jobs}
     unmade = [name for name in status if status[name] != "done"]
     failed = [name for name in unmade if status[name] != SKIPPED]
-    if (failed and on_error == "raise") or (jobs and len(unmade) == len(jobs)):
+    whole = {job.job_id for job in jobs if job.fold is None}
+    if (failed and on_error == "raise") or (whole and whole <= set(unmade)):
         told = [f"  {name}: {by_id[name].error}" for name in (failed or unmade)[:10]]
         what = "failed" if failed else "were skipped"
         raise UserError(
@@ -137,11 +149,28 @@ def _check(
         )
 
 
-def _model_row(job: TrainingJob, made: Mapping[str, Any]) -> dict[str, Any]:
-    slope, error = made["calibration"] or (np.nan, np.nan)
+def _model_rows(
+    job: TrainingJob, made: Mapping[str, Any], ids: Mapping[str, str]
+) -> Iterator[dict[str, Any]]:
+    """One row per head of a job."""
+    sources = [ids[source.whole] for source in job.sources]
+    parts = parts_text([job.model_id, *sources]) if sources else ""
+    calibrations = {job.target: made["calibration"], **made.get(HEADS, {})}
+    for target, model_id in job.heads.items():
+        row = _model_row(job, made, calibrations[target])
+        yield row | {"model_id": model_id, "target": target, "parts": parts}
+
+
+def parts_text(model_ids: Sequence[str]) -> str:
+    """Ids of fitted models as the column ``parts`` holds them."""
+    return json.dumps(list(model_ids))
+
+
+def _model_row(
+    job: TrainingJob, made: Mapping[str, Any], calibration: Sequence[float] | None
+) -> dict[str, Any]:
+    slope, error = calibration or (np.nan, np.nan)
     return {
-        "model_id": job.model_id,
-        "target": job.target,
         "family": job.family,
         "route": job.route,
         "symbol": job.symbol or "",
@@ -157,6 +186,7 @@ def _model_row(job: TrainingJob, made: Mapping[str, Any]) -> dict[str, Any]:
         "calibration_error": error,
         "path": f"{made['key'][:2]}/{made['key']}",
         "sha256": made["sha256"],
+        "weights": "",
     }
 
 
@@ -190,9 +220,13 @@ def _predicted(job: TrainingJob) -> dict[str, str]:
     return {"predict_first": window.predict_start, "predict_last": window.predict_end}
 
 
-def _predictions(job: TrainingJob, made: Mapping[str, Any]) -> pd.DataFrame:
+def _predictions(job: TrainingJob, made: Mapping[str, Any]) -> Iterator[pd.DataFrame]:
+    """One table per head of a job."""
     table = ModelStore(Path(job.store_root)).read_predictions(made["key"])
-    return table.assign(target=job.target, model_id=job.model_id)
+    plain = table[["timestamp", "symbol", "score", *PROBABILITIES]]
+    for target, model_id in job.heads.items():
+        score = "score" if target == job.target else score_column(target)
+        yield plain.assign(score=table[score], target=target, model_id=model_id)
 
 
 def _utc(models: pd.DataFrame) -> pd.DataFrame:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from ranking_pipeline.config import Config
 from ranking_pipeline.errors import UserError
@@ -34,8 +34,26 @@ class WalkForwardConfig(Config):
     min_train_rows: int = Field(
         gt=0,
         description="fewest labelled rows that a window is fitted to; one with fewer is "
-        "recorded as skipped",
+        "left out of the plan, or recorded as skipped where labels turn out to be few",
     )
+
+    @model_validator(mode="after")
+    def _months_need_refits(self) -> Self:
+        if self.train_months is not None and self.refit_months is None:
+            raise ValueError(
+                f"train_months {self.train_months} says how far a refit looks back, and "
+                "refit_months is null: give both, or neither"
+            )
+        return self
+
+
+def _existing(names: tuple[str, ...]) -> tuple[str, ...]:
+    for name in names:
+        try:
+            registry.canonical(name)
+        except UserError as error:
+            raise ValueError(str(error)) from None
+    return names
 
 
 class PlannedTraining(Config):
@@ -63,12 +81,7 @@ class PlannedTraining(Config):
     @field_validator("families", "symbol_families")
     @classmethod
     def _families_exist(cls, names: tuple[str, ...]) -> tuple[str, ...]:
-        for name in names:
-            try:
-                registry.canonical(name)
-            except UserError as error:
-                raise ValueError(str(error)) from None
-        return names
+        return _existing(names)
 
     @field_validator("parameters")
     @classmethod
@@ -85,6 +98,44 @@ class PlannedTraining(Config):
             raise ValueError("; ".join(faults))
         return blocks
 
+    def block(self, family: str) -> dict[str, Any]:
+        """Parameter block of a family, under any spelling of its name.
+
+        Raises
+        ------
+        UserError
+            When there is none.
+        """
+        wanted = registry.canonical(family)
+        for name, block in self.parameters.items():
+            if registry.canonical(name) == wanted:
+                return block
+        raise UserError(
+            f"model_training.parameters has no block for family {wanted!r}."
+        )
+
+
+class EnsemblesConfig(Config):
+    """Averages of the pooled models of a target."""
+
+    methods: tuple[Literal["rank_average", "ic_weighted", "stacking"], ...] = Field(
+        description="mean rank of all of them, mean rank weighed by their rank IC out of "
+        "fold, or by non-negative least squares on their ranks out of fold"
+    )
+    folds: int = Field(
+        ge=2,
+        description="parts of the train block, each scored by models of the others: for "
+        "the weights of ensembles and the factors of a cascade",
+    )
+    families: tuple[str, ...] = Field(
+        description="families that take part; empty = all pooled ones"
+    )
+
+    @field_validator("families")
+    @classmethod
+    def _families_exist(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        return _existing(names)
+
 
 class ModelTrainingConfig(PlannedTraining):
     """What is trained for the jobs of a training plan, and how."""
@@ -95,6 +146,11 @@ class ModelTrainingConfig(PlannedTraining):
             "symbols, those of one symbol, or families that learn from windows of bars"
         )
     )
+    strategy: Literal["single_task", "multi_task", "cascade"] = Field(
+        description="how pooled models of several targets learn: each alone, all "
+        "regressions in one network, or one after the other with earlier scores as factors"
+    )
+    ensembles: EnsemblesConfig
     targets: tuple[str, ...] = Field(
         description="targets of the plan that are trained; empty = all"
     )
@@ -107,6 +163,10 @@ class ModelTrainingConfig(PlannedTraining):
     feature_scale: Literal["rank", "raw"] = Field(
         description="scale on which models see a feature: normal score of its rank "
         "within the bar, or as it is"
+    )
+    sample_weights: Literal["none", "uniqueness"] = Field(
+        description="how much a row counts in a fit: as much as any other, or by the "
+        "share of its label that no other fitted label of its symbol covers"
     )
     on_error: Literal["record", "raise"] = Field(
         description="what a failed job does: a row in training_outcomes, or a stop"

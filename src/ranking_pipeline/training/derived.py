@@ -7,7 +7,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ranking_pipeline.training.collect import MODEL_COLUMNS, join_predictions
+from ranking_pipeline.training.collect import (
+    MODEL_COLUMNS,
+    join_predictions,
+    parts_text,
+)
 
 
 def as_tables(
@@ -34,6 +38,8 @@ def spanning(parts: pd.DataFrame) -> dict[str, Any]:
         "calibration_error": np.nan,
         "path": "",
         "sha256": "",
+        "parts": parts_text(list(dict.fromkeys(parts["model_id"]))),
+        "weights": "",
     }
 
 

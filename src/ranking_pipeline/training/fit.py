@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,13 +23,16 @@ from ranking_pipeline.models.samples import Samples
 from ranking_pipeline.models.store import PREDICTIONS, Entry, ModelStore
 from ranking_pipeline.storage import write_table
 from ranking_pipeline.training.calibration import UNKNOWN, Calibration, calibrate
+from ranking_pipeline.training.earlier_scores import score_column
 from ranking_pipeline.training.job import TrainingJob
-from ranking_pipeline.training.rows import TrainingRows, thin, training_rows
+from ranking_pipeline.training.rows import TrainingRows, training_rows
 
-__all__ = ["Trained", "TrainingJob", "run_training_job", "thin", "train"]
+__all__ = ["Trained", "TrainingJob", "run_training_job", "train"]
 
+_log = logging.getLogger(__name__)
 PROBABILITIES = ("prob_short", "prob_neutral", "prob_long")
 SKIPPED = "skipped"
+HEADS = "helper_calibration"
 _COLUMNS = {"binary": ("prob_neutral", "prob_long"), "three_class": PROBABILITIES}
 _LASTING = ("n_rows", "train_first", "train_last", "network", "loss", "calibration")
 
@@ -74,8 +78,12 @@ def run_training_job(job: TrainingJob) -> dict[str, Any]:
         "model_id": job.model_id,
         "reused": reused,
         "sha256": entry.files[PREDICTIONS],
-        **{name: entry.facts[name] for name in _LASTING},
+        **{name: entry.facts[name] for name in _lasting_facts(job)},
     }
+
+
+def _lasting_facts(job: TrainingJob) -> tuple[str, ...]:
+    return (*_LASTING, HEADS) if job.helpers else _LASTING
 
 
 def train(jobs: Sequence[TrainingJob], stage: str, how: JobsConfig) -> Trained:
@@ -102,10 +110,47 @@ def train(jobs: Sequence[TrainingJob], stage: str, how: JobsConfig) -> Trained:
     ModelStore(Path(how.store)).sweep()
     alone = any(job.parameters.get("device", "cpu") != "cpu" for job in jobs)
     label = f"{stage} models"
-    ended = spread(jobs, run_training_job, how, label, unit="model", serial=alone)
-    lasting = [_lasting(job.job_id, ended.outcomes[job.job_id]) for job in jobs]
-    reused = sum(_is_reused(outcome) for outcome in ended.outcomes.values())
-    return Trained(lasting, replace(ended.costs, n_cached=reused))
+    ended: dict[str, Outcome] = {}
+    costs: list[Costs] = []
+    for number, wave in enumerate(_waves(jobs), start=1):
+        name = label if number == 1 else f"{label} {number}"
+        made = spread(wave, run_training_job, how, name, unit="model", serial=alone)
+        ended |= made.outcomes
+        costs.append(made.costs)
+    lasting = [_lasting(job.job_id, ended[job.job_id]) for job in jobs]
+    _log_skips(lasting, label)
+    reused = sum(_is_reused(outcome) for outcome in ended.values())
+    return Trained(lasting, replace(_summed(costs), n_cached=reused))
+
+
+def _waves(jobs: Sequence[TrainingJob]) -> list[list[TrainingJob]]:
+    """Jobs that wait for no other, then those that need their scores, and so on."""
+    depths = sorted({len(job.sources) for job in jobs}) or [0]
+    return [[job for job in jobs if len(job.sources) == depth] for depth in depths]
+
+
+def _summed(costs: Sequence[Costs]) -> Costs:
+    return replace(
+        costs[0],
+        n_jobs=sum(one.n_jobs for one in costs),
+        seconds=sum(one.seconds for one in costs),
+        busy_seconds=sum(one.busy_seconds for one in costs),
+        saved_seconds=sum(one.saved_seconds for one in costs),
+        peak_megabytes=max(one.peak_megabytes for one in costs),
+    )
+
+
+def _log_skips(outcomes: Sequence[dict[str, Any]], label: str) -> None:
+    skips = [outcome for outcome in outcomes if outcome["status"] == SKIPPED]
+    if skips:
+        _log.warning(
+            "%d of %d %s were skipped, first %s: %s",
+            len(skips),
+            len(outcomes),
+            label,
+            skips[0]["job_id"],
+            skips[0]["error"],
+        )
 
 
 def _is_reused(outcome: Outcome) -> bool:
@@ -137,19 +182,43 @@ def _too_few(job: TrainingJob, rows: TrainingRows) -> str:
 
 
 def _train(job: TrainingJob, rows: TrainingRows, store: ModelStore, key: str) -> Entry:
-    model = registry.create(job.family, job.parameters, job.seed, job.threads)
+    model = registry.create(
+        job.family,
+        job.parameters,
+        job.seed,
+        job.threads,
+        task=job.task,
+        features=job.inputs,
+    )
     model.fit(rows.fit, rows.held_out if len(rows.held_out) else None)
     output = model.predict(rows.scored)
+    heads = _heads(job, model, rows.scored)
 
     def fill(folder: Path) -> None:
         model.save(folder)
-        write_table(prediction_table(rows.scored, output), folder / PREDICTIONS)
+        table = prediction_table(rows.scored, output, heads)
+        write_table(table, folder / PREDICTIONS)
 
     return store.write(key, fill, _facts(job, model, rows))
 
 
-def prediction_table(rows: Samples, output: PredictionOutput) -> pd.DataFrame:
+def _heads(
+    job: TrainingJob, model: Any, rows: Samples
+) -> dict[str, npt.NDArray[np.float32]]:
+    """Scores for the helpers of a model with several heads, by target."""
+    if not job.helpers:
+        return {}
+    return dict(zip(job.helpers, model.heads(rows).T[1:], strict=True))
+
+
+def prediction_table(
+    rows: Samples,
+    output: PredictionOutput,
+    heads: Mapping[str, npt.NDArray[np.float32]] | None = None,
+) -> pd.DataFrame:
     """Timestamp, symbol, score and the three probabilities of scored rows.
+
+    Scores of further ``heads`` have columns of their own, named by their targets.
 
     A row without a finite score (a window of bars with a gap) is left out. A binary
     target has no short side: its probabilities are P(0) as ``prob_neutral``
@@ -164,6 +233,8 @@ def prediction_table(rows: Samples, output: PredictionOutput) -> pd.DataFrame:
     table.update(dict.fromkeys(PROBABILITIES, empty))
     if output.probabilities is not None and rows.task in CLASSES:
         table.update(zip(_COLUMNS[rows.task], output.probabilities.T, strict=True))
+    for target, score in (heads or {}).items():
+        table[score_column(target)] = score
     frame = pd.DataFrame(table)
     scored: pd.DataFrame = frame[np.isfinite(frame["score"])]
     return scored.reset_index(drop=True)
@@ -171,11 +242,34 @@ def prediction_table(rows: Samples, output: PredictionOutput) -> pd.DataFrame:
 
 def _calibration(job: TrainingJob, model: BaseModel, held_out: Samples) -> Calibration:
     """Slope of a regression on its held-out rows; unknown without a centred target."""
-    centred = job.task == "regression" and job.learning_target != "raw"
-    if not centred or not len(held_out):
+    if not _is_centred(job) or not len(held_out):
         return UNKNOWN
     score = model.predict(held_out).score
     return calibrate(score, held_out, pooled=job.symbol is None)
+
+
+def _is_centred(job: TrainingJob) -> bool:
+    return job.task == "regression" and job.learning_target != "raw"
+
+
+def _helper_calibration(
+    job: TrainingJob, model: BaseModel, held_out: Samples
+) -> dict[str, list[float] | None]:
+    """Slope and error of each helper's head on the held-out rows that know it."""
+    found: dict[str, list[float] | None] = dict.fromkeys(job.helpers)
+    if not _is_centred(job) or not len(held_out) or held_out.auxiliary is None:
+        return found
+    heads = _heads(job, model, held_out)
+    for target, column in zip(job.helpers, held_out.auxiliary.T, strict=True):
+        rows = replace(held_out, target=column)
+        known = np.isfinite(column)
+        measured = calibrate(heads[target][known], rows.take(known), pooled=True)
+        found[target] = _told(measured)
+    return found
+
+
+def _told(measured: Calibration) -> list[float] | None:
+    return None if measured is UNKNOWN else [measured.slope, measured.error]
 
 
 def _facts(job: TrainingJob, model: BaseModel, rows: TrainingRows) -> dict[str, Any]:
@@ -186,7 +280,6 @@ def _facts(job: TrainingJob, model: BaseModel, rows: TrainingRows) -> dict[str, 
     importance = model.importance()
     loss = str(getattr(model.config, "regression_loss", ""))
     measured = _calibration(job, model, rows.held_out)
-    known = measured is not UNKNOWN
     return {
         "family": job.family,
         "parameters": dict(job.parameters),
@@ -194,16 +287,33 @@ def _facts(job: TrainingJob, model: BaseModel, rows: TrainingRows) -> dict[str, 
         "target": job.target,
         "task": job.task,
         "symbol": job.symbol,
-        "features": list(job.features),
+        "features": list(job.inputs),
         "learning_target": job.learning_target,
         "feature_scale": job.feature_scale,
+        "sample_weights": job.sample_weights,
         "window": None if job.window is None else job.window.content(),
         "n_rows": len(train),
         "train_first": f"{stamps[0]}Z",
         "train_last": f"{stamps[1]}Z",
         "network": job.family if job.stage == "gpu" else "",
         "loss": loss if job.task == "regression" else "",
-        "calibration": [measured.slope, measured.error] if known else None,
+        "calibration": _told(measured),
         "importance": None if importance is None else importance.tolist(),
         "history": model.history(),
+        **_strategy_facts(job, model, rows.held_out),
     }
+
+
+def _strategy_facts(
+    job: TrainingJob, model: BaseModel, held_out: Samples
+) -> dict[str, Any]:
+    """What only a fold, a model with several heads or one of a cascade has to tell."""
+    facts: dict[str, Any] = {}
+    if job.fold is not None:
+        facts["fold"] = job.fold.content()
+    if job.helpers:
+        facts["helpers"] = list(job.helpers)
+        facts[HEADS] = _helper_calibration(job, model, held_out)
+    if job.sources:
+        facts["sources"] = {source.target: source.whole for source in job.sources}
+    return facts

@@ -6,10 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ranking_pipeline.cache.origin import sources_reached
+from ranking_pipeline.cache.origin import library_versions, sources_reached
+from ranking_pipeline.cache.user_sources import function_sources
 from ranking_pipeline.models import registry
+from ranking_pipeline.models.extras import PACKAGES
+from ranking_pipeline.models.family_list import describe
 from ranking_pipeline.models.store import content_key
-from ranking_pipeline.storage import PanelHandle, TableHandle, module_digest
+from ranking_pipeline.storage import PanelHandle, TableHandle
+from ranking_pipeline.training.earlier_scores import Source, score_column
+from ranking_pipeline.training.out_of_fold import Fold
 from ranking_pipeline.training.window import Window
 
 
@@ -40,9 +45,24 @@ class TrainingJob:
         job of one symbol.
     feature_scale
         ``rank`` (normal scores within the bar, over whole cross-sections) or ``raw``.
+    sample_weights
+        ``none``, or ``uniqueness``: rows count by the share of their label that no other
+        label overlaps.
+    entry_lag_bars
+        Of the target, which uniqueness needs: bars from a decision to its entry.
     window
         One refit of a walk-forward; None: trained on the train block, stopped early on
         the validation block, predicting all bars from validation on.
+    fold
+        Part of the train block that is scored instead, by a model of the other parts;
+        None: it learns from the whole block.
+    helpers
+        Further regressions that the model learns at once with its target, one head each.
+    purged_by
+        Targets whose labels purge rows besides those of the target and the helpers: a
+        row is known when the latest of them is.
+    sources
+        Models of other targets whose scores are factors too.
     """
 
     job_id: str
@@ -66,6 +86,25 @@ class TrainingJob:
     feature_scale: str
     max_train_rows: int
     window: Window | None = None
+    sample_weights: str = "none"
+    entry_lag_bars: int = 0
+    fold: Fold | None = None
+    helpers: tuple[str, ...] = ()
+    purged_by: tuple[str, ...] = ()
+    sources: tuple[Source, ...] = ()
+
+    @property
+    def heads(self) -> dict[str, str]:
+        """Ids of the models that the job makes, by target: one, or one per head."""
+        suffix = self.model_id.removeprefix(f"{self.family}:{self.target}")
+        others = {name: f"{self.family}:{name}{suffix}" for name in self.helpers}
+        return {self.target: self.model_id, **others}
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Names of all factors that the model gets, in order."""
+        added = (score_column(source.target) for source in self.sources)
+        return (*self.features, *added)
 
     @property
     def key(self) -> str:
@@ -93,15 +132,50 @@ class TrainingJob:
                 "max_train_rows": self.max_train_rows,
             }
             | self._own_sources
+            | self._own_weights
             | ({} if self.window is None else {"window": self.window.content()})
+            | self._own_part
         )
 
     @property
-    def _own_sources(self) -> dict[str, str]:
-        """Sources of a loss and of a family of the user's own: the key follows them."""
+    def _own_part(self) -> dict[str, Any]:
+        """Its part in a strategy or an ensemble; nothing where it has none."""
+        found: dict[str, Any] = {}
+        if self.fold is not None:
+            found["fold"] = self.fold.content()
+        if self.helpers:
+            found["helpers"] = self.helpers
+        if self.purged_by:
+            found["purged_by"] = self.purged_by
+        if self.sources:
+            found["sources"] = [vars(source) for source in self.sources]
+        return found
+
+    @property
+    def _own_weights(self) -> dict[str, Any]:
+        """How rows are weighed; nothing where they are not."""
+        if self.sample_weights == "none":
+            return {}
+        return {
+            "sample_weights": self.sample_weights,
+            "entry_lag_bars": self.entry_lag_bars,
+        }
+
+    @property
+    def _own_sources(self) -> dict[str, Any]:
+        """What the key follows besides our code and the libraries of every family.
+
+        Sources of a loss and of a family of the user's own, and the versions of the
+        optional packages of a family that needs them.
+        """
         loss = str(self.parameters.get("regression_loss", ""))
         module = registry.listing(self.family).module
-        found = {"loss_source": module_digest(loss)} if ":" in loss else {}
+        found: dict[str, Any] = {}
+        if ":" in loss:
+            found["loss_source"] = function_sources(loss)
         if not module.startswith("ranking_pipeline."):
             found["family_source"] = sources_reached(module)
+        packages = PACKAGES.get(describe(registry.canonical(self.family)).extra, ())
+        if packages:
+            found["packages"] = library_versions(packages)
         return found

@@ -14,6 +14,8 @@ from ranking_pipeline.storage import PanelHandle, TableHandle
 from ranking_pipeline.training.config import ModelTrainingConfig
 from ranking_pipeline.training.job import TrainingJob
 from ranking_pipeline.training.plan_filters import filter_jobs
+from ranking_pipeline.training.refits import refuse_other_refits
+from ranking_pipeline.training.strategies import strategic
 from ranking_pipeline.training.window import Window
 
 TIME_SERIES = "time_series"
@@ -42,16 +44,20 @@ def expand_plan(
     Returns
     -------
     list of TrainingJob
-        CPU jobs first, then GPU jobs; in the order of the plan within each stage.
+        CPU jobs first, then GPU jobs; in the order of the plan within each stage, and
+        then the models of folds that a strategy or an ensemble needs, see
+        :func:`ranking_pipeline.training.strategies.strategic`.
 
     Raises
     ------
     UserError
-        For a filter that fits nothing, an unknown family, a parameter block that its
+        For a walk-forward that is not the plan's, a filter that fits nothing, an
+        unknown family, a parameter block that its
         family refuses, a loss that ranks for a job of one symbol, or a target that the
         manifest lacks; all at once.
     """
     tasks = dict(zip(target_manifest["target"], target_manifest["task"], strict=True))
+    lags = _entry_lags(target_manifest, config)
     shared = {
         "splits": dict(splits),
         "panel": panel,
@@ -60,17 +66,24 @@ def expand_plan(
         "store_root": store_root,
         "threads": threads,
         "max_train_rows": config.max_train_rows,
+        "sample_weights": config.sample_weights,
     }
     faults, jobs = _Faults(), []
     rows: list[dict[str, Any]] = []
     with faults:
+        refuse_other_refits(training_plan, config.walk_forward)
+    with faults:
         rows = filter_jobs(training_plan, config)
     for row in rows:
         with faults:
-            jobs += _expand_row(row, _task(row, tasks), config, shared)
-    for family in sorted({name for row in rows for name in row["families"]}):
+            own = shared | {"entry_lag_bars": lags.get(row["target"], 0)}
+            jobs += _expand_row(row, _task(row, tasks), config, own)
+    with faults:
+        jobs = strategic(jobs, config)
+    named = {name for row in rows for name in row["families"]}
+    for family in sorted(named | {job.family for job in jobs}):
         with faults:
-            registry.validate(family, _block(config, family))
+            registry.validate(family, config.block(family))
     faults.stop()
     return sorted(jobs, key=lambda job: job.stage == "gpu")
 
@@ -104,12 +117,14 @@ def _task(row: Mapping[str, Any], tasks: Mapping[str, str]) -> str:
     return tasks[row["target"]]
 
 
-def _block(config: ModelTrainingConfig, family: str) -> dict[str, Any]:
-    """Parameter block of a family, under any spelling of its name."""
-    for name, block in config.parameters.items():
-        if registry.canonical(name) == family:
-            return block
-    raise UserError(f"model_training.parameters has no block for family {family!r}.")
+def _entry_lags(
+    target_manifest: pd.DataFrame, config: ModelTrainingConfig
+) -> dict[str, int]:
+    """Entry lag of each target, where weights need it: no key holds it otherwise."""
+    if config.sample_weights == "none":
+        return {}
+    names, lags = target_manifest["target"], target_manifest["entry_lag_bars"]
+    return {str(name): int(lag) for name, lag in zip(names, lags, strict=True)}
 
 
 def _expand_row(
@@ -121,7 +136,7 @@ def _expand_row(
     scales = _scales(row, config) | {"window": _window(row, config)}
     jobs = []
     for family in row["families"]:
-        block = _block(config, family)
+        block = config.block(family)
         _refuse_ranking_one(row, family, task, block)
         for seed in config.seeds:
             suffix = f":seed{seed}" if len(config.seeds) > 1 else ""

@@ -58,14 +58,13 @@ def routed(
         own = group[group["route"] == "symbol_specific"]
         pooled = group[group["route"] == "cross_sectional"]
         for (family, seed), members in own.groupby(["family", "seed"], sort=True):
-            own_scores = _scores(predictions, members, pooled=False)
             same_seed = pooled[pooled["seed"] == seed]
             bases: list[pd.DataFrame | None] = [
                 rows for _, rows in same_seed.groupby("model_id", sort=False)
             ]
             for base in bases or [None]:
                 row = _model(base, members, str(family))
-                table = _stitch(base, own_scores, routes, predictions, cells)
+                table = _stitch(base, members, routes, predictions, cells)
                 new_models.append(row)
                 ids = {"target": str(target), "model_id": row["model_id"]}
                 new_tables.append(table.assign(**ids))
@@ -141,24 +140,29 @@ def _routes(routing_plan: Mapping[str, Any], target: str) -> dict[str, str]:
 
 
 def _scores(
-    predictions: pd.DataFrame, members: pd.DataFrame, *, pooled: bool
+    predictions: pd.DataFrame,
+    members: pd.DataFrame,
+    beside: pd.DataFrame | None,
+    *,
+    pooled: bool,
 ) -> pd.DataFrame:
     rows = predictions[predictions["model_id"].isin(list(members["model_id"]))]
     table = rows[[*_KEY, "score"]].astype({"symbol": "str"})
-    return in_payoff_units(table, members, pooled=pooled)
+    return in_payoff_units(table, members, pooled=pooled, beside=beside)
 
 
 def _stitch(
     base: pd.DataFrame | None,
-    own: pd.DataFrame,
+    members: pd.DataFrame,
     routes: Mapping[str, str],
     predictions: pd.DataFrame,
     cells: pd.DataFrame,
 ) -> pd.DataFrame:
+    own = _scores(predictions, members, base, pooled=False)
     if base is None:
         pooled = cells.assign(score=np.float32(np.nan))
     else:
-        pooled = _scores(predictions, base, pooled=True)
+        pooled = _scores(predictions, base, members, pooled=True)
     table = pooled.merge(own, on=_KEY, how="left", suffixes=("", "_own"))
     route = table["symbol"].map(routes).fillna("").astype("str")
     score = stitch(table["score"], table["score_own"], route, table["timestamp"])

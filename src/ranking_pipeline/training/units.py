@@ -12,7 +12,11 @@ Floats = npt.NDArray[np.float64]
 
 
 def in_payoff_units(
-    scores: pd.DataFrame, members: pd.DataFrame, *, pooled: bool
+    scores: pd.DataFrame,
+    members: pd.DataFrame,
+    *,
+    pooled: bool,
+    beside: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
     """Turn scores into the payoff that they stand for, as far as that was measured.
 
@@ -29,6 +33,13 @@ def in_payoff_units(
     by -0.002 to -0.005 at five. Models that only rank need it: without it the one with
     the larger spread decides alone.
 
+    One measured side is enough to convert both: a side without a calibration (its
+    scores do not vary on the held-out rows, or there are too few of them) then has the
+    slope to which the others are drawn, 1, and a pooled one is centred all the same. A
+    score is worth what it says until something says otherwise, for every family puts
+    its scores on the scale of the payoff that it learns. Left as they were, centred and
+    uncentred scores would stand side by side in a bar.
+
     Parameters
     ----------
     scores : DataFrame
@@ -38,20 +49,26 @@ def in_payoff_units(
     pooled : bool
         Scores of a pooled model are centred within the bar first: the payoff is
         measured against the bar's mean.
+    beside : DataFrame, optional
+        Rows of the models with whose scores they are mixed.
 
     Returns
     -------
     DataFrame
-        The same rows. Scores without a calibration (classes, whose probabilities have a
-        unit, and raw returns) stay as they are.
+        The same rows. Where no side has a calibration (classes, whose probabilities
+        have a unit, and raw returns), scores stay as they are.
     """
-    if not members["calibration_slope"].notna().any():
+    if not (_is_measured(members) or (beside is not None and _is_measured(beside))):
         return scores
     slopes = _slopes(members)
     values = scores["score"].to_numpy(dtype=np.float64)
     if pooled:
         values = values - scores.groupby("timestamp")["score"].transform("mean")
     return scores.assign(score=values * _per_cell(scores["timestamp"], slopes))
+
+
+def _is_measured(members: pd.DataFrame) -> bool:
+    return bool(members["calibration_slope"].notna().any())
 
 
 def _slopes(members: pd.DataFrame) -> pd.Series:

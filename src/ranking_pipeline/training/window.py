@@ -42,6 +42,17 @@ class WindowBars:
         inside = (bars >= self.train_first) & (label_end >= 0)
         return np.asarray(inside & (label_end <= self.train_last))
 
+    def first_held_out(self, validation_share: float) -> int:
+        """Find the first bar held out for early stopping; one past the span for none.
+
+        Parameters
+        ----------
+        validation_share : float
+            Share of the bars of the span, its last ones.
+        """
+        n_bars = self.train_last - self.train_first + 1
+        return self.train_last + 1 - round(n_bars * validation_share)
+
     def parted(
         self,
         bars: npt.NDArray[Any],
@@ -66,11 +77,9 @@ class WindowBars:
             first bar held out.
         """
         known = self.known(bars, label_end)
-        n_bars = self.train_last - self.train_first + 1
-        n_held_out = round(n_bars * validation_share)
-        if not n_held_out:
+        cut = self.first_held_out(validation_share)
+        if cut > self.train_last:
             return known, np.zeros_like(known)
-        cut = self.train_last + 1 - n_held_out
         fit = known & (label_end + embargo_bars < cut)
         return fit, known & (bars >= cut)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 
@@ -10,57 +10,13 @@ from ranking_pipeline.jobs.config import JobsConfig
 from ranking_pipeline.storage import PanelHandle, TableHandle
 from ranking_pipeline.training.config import ModelTrainingConfig
 
-if TYPE_CHECKING:
-    from ranking_pipeline.training.fit import TrainingJob
-
+# Kedro reads annotations at run time: the type of a job would cost an import of models.
+Planned = list[Any]
 Outcomes = list[dict[str, Any]]
 Costs = list[dict[str, Any]]
 
 
-def train_cpu_jobs(
-    config: ModelTrainingConfig, jobs: JobsConfig, *planned: Any
-) -> tuple[Outcomes, Costs]:
-    """Train the jobs of the CPU; ``planned`` are the plan and the tables it is for."""
-    return _train("CPU", _expand(config, jobs, *planned), jobs)
-
-
-def train_gpu_jobs(
-    config: ModelTrainingConfig,
-    jobs: JobsConfig,
-    cpu_outcomes: Outcomes,
-    *planned: Any,
-) -> tuple[Outcomes, Costs]:
-    """Train the rest after the CPU jobs: their outcomes are here for the order's sake."""
-    del cpu_outcomes
-    return _train("GPU", _expand(config, jobs, *planned), jobs)
-
-
-def collect_models(
-    config: ModelTrainingConfig,
-    jobs: JobsConfig,
-    cpu_outcomes: Outcomes,
-    gpu_outcomes: Outcomes,
-    routing_plan: dict[str, Any],
-    *planned: Any,
-) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
-    """Models, predictions (routed ones included) and outcomes."""
-    from ranking_pipeline.training.routed import collect_routed
-
-    return collect_routed(
-        _expand(config, jobs, *planned),
-        [*cpu_outcomes, *gpu_outcomes],
-        routing_plan,
-        on_error=config.on_error,
-    )
-
-
-def summarise_training(outcomes: pd.DataFrame, models: pd.DataFrame) -> dict[str, Any]:
-    from ranking_pipeline.evaluation.model_sections import training_section
-
-    return training_section(outcomes, models).to_dict()
-
-
-def _expand(
+def list_jobs(
     config: ModelTrainingConfig,
     jobs: JobsConfig,
     plan: dict[str, Any],
@@ -69,7 +25,8 @@ def _expand(
     labels: TableHandle,
     target_manifest: pd.DataFrame,
     splits: dict[str, Any],
-) -> list[TrainingJob]:
+) -> Planned:
+    """The jobs of the plan that are asked for: small, so that they stay in memory."""
     from ranking_pipeline.routing.plan_schema import read_training_plan
     from ranking_pipeline.training.plan import expand_plan
 
@@ -86,9 +43,47 @@ def _expand(
     )
 
 
-def _train(
-    stage: str, planned: list[TrainingJob], jobs: JobsConfig
+def train_cpu_jobs(planned: Planned, jobs: JobsConfig) -> tuple[Outcomes, Costs]:
+    """Train the jobs of the CPU."""
+    return _train("CPU", planned, jobs)
+
+
+def train_gpu_jobs(
+    planned: Planned, jobs: JobsConfig, cpu_outcomes: Outcomes
 ) -> tuple[Outcomes, Costs]:
+    """Train the rest after the CPU jobs: their outcomes are here for the order's sake."""
+    del cpu_outcomes
+    return _train("GPU", planned, jobs)
+
+
+def collect_models(
+    planned: Planned,
+    config: ModelTrainingConfig,
+    cpu_outcomes: Outcomes,
+    gpu_outcomes: Outcomes,
+    routing_plan: dict[str, Any],
+) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """Models, predictions (derived ones included), outcomes and weights of ensembles."""
+    from ranking_pipeline.training.ensembles import ensembles
+    from ranking_pipeline.training.routed import collect_routed
+
+    ended = [*cpu_outcomes, *gpu_outcomes]
+    models, predictions, outcomes = collect_routed(
+        planned, ended, routing_plan, on_error=config.on_error
+    )
+    made = ensembles(planned, ended, models, predictions, config.ensembles)
+    return made.models, made.predictions, outcomes, made.weights
+
+
+def summarise_training(
+    outcomes: pd.DataFrame, models: pd.DataFrame, weights: pd.DataFrame
+) -> dict[str, Any]:
+    from ranking_pipeline.evaluation.model_sections import training_section
+
+    return training_section(outcomes, models, weights=weights).to_dict()
+
+
+def _train(stage: str, planned: Planned, jobs: JobsConfig) -> tuple[Outcomes, Costs]:
     from ranking_pipeline.training.fit import train
 
     staged = [job for job in planned if job.stage == stage.lower()]

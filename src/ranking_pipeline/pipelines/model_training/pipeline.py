@@ -12,7 +12,6 @@ PLANNED = [
     "target_manifest",
     "splits",
 ]
-SETTINGS = ["params:model_training", "params:jobs"]
 
 
 def create_pipeline() -> Pipeline:
@@ -20,32 +19,43 @@ def create_pipeline() -> Pipeline:
     return Pipeline(
         [
             node(
+                nodes.list_jobs,
+                inputs=["params:model_training", "params:jobs", *PLANNED],
+                outputs="training_jobs",
+                name="list_jobs",
+            ),
+            node(
                 nodes.train_cpu_jobs,
-                inputs=[*SETTINGS, *PLANNED],
+                inputs=["training_jobs", "params:jobs"],
                 outputs=["cpu_outcomes", "cpu_training_costs"],
                 name="train_cpu_jobs",
             ),
             node(
                 nodes.train_gpu_jobs,
-                inputs=[*SETTINGS, "cpu_outcomes", *PLANNED],
+                inputs=["training_jobs", "params:jobs", "cpu_outcomes"],
                 outputs=["gpu_outcomes", "gpu_training_costs"],
                 name="train_gpu_jobs",
             ),
             node(
                 nodes.collect_models,
                 inputs=[
-                    *SETTINGS,
+                    "training_jobs",
+                    "params:model_training",
                     "cpu_outcomes",
                     "gpu_outcomes",
                     "routing_plan",
-                    *PLANNED,
                 ],
-                outputs=["models", "predictions", "training_outcomes"],
+                outputs=[
+                    "models",
+                    "predictions",
+                    "training_outcomes",
+                    "ensemble_weights",
+                ],
                 name="collect_models",
             ),
             node(
                 nodes.summarise_training,
-                inputs=["training_outcomes", "models"],
+                inputs=["training_outcomes", "models", "ensemble_weights"],
                 outputs="training_section",
                 name="summarise_training",
             ),

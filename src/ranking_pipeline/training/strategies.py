@@ -1,0 +1,225 @@
+"""Strategies: how the pooled models of several targets learn, and the folds they need."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+from ranking_pipeline.errors import UserError
+from ranking_pipeline.models import registry
+from ranking_pipeline.training.config import ModelTrainingConfig
+from ranking_pipeline.training.earlier_scores import Source
+from ranking_pipeline.training.job import TrainingJob
+from ranking_pipeline.training.out_of_fold import Fold
+
+Jobs = list[TrainingJob]
+_log = logging.getLogger(__name__)
+_SHARED = "multi_task"
+WEIGHED = frozenset({"ic_weighted", "stacking"})
+
+
+def strategic(jobs: Sequence[TrainingJob], config: ModelTrainingConfig) -> Jobs:
+    """Turn the jobs of single targets into those of the strategy, with their folds.
+
+    * ``single_task``: every model learns its target alone.
+    * ``multi_task``: the pooled regressions of one refit and seed are the heads of one
+      network (:mod:`ranking_pipeline.models.families.multi_task`).
+    * ``cascade``: in the order of the plan, the pooled models of a family get the
+      scores of the same family for all earlier targets as factors: out of fold in
+      the train block, the whole model's own on later bars. Families that learn from
+      windows of bars see no factors and stay as they are.
+
+    Models of single symbols stay as they are in each of them, and so do the pooled
+    classes of ``multi_task``.
+
+    Measured on the default simulated market (ridge, LightGBM, XGBoost, random forest;
+    forward returns of 1 and 5 days): see
+    :mod:`ranking_pipeline.training.ensembles` for ensembles; neither ``multi_task`` nor
+    ``cascade`` gains over single tasks there, so that they are off by default.
+
+    Returns
+    -------
+    list of TrainingJob
+        The jobs whose models are rows of ``models``, then those of folds.
+
+    Raises
+    ------
+    UserError
+        For a strategy that has too few targets, or a cascade with refits.
+    """
+    jobs = list(jobs)
+    if config.strategy == "cascade":
+        jobs, folds = _cascade(jobs, config)
+        return jobs + _missing(folds, _ensemble_folds(jobs, config))
+    if config.strategy == "multi_task":
+        jobs = _multi_task(jobs, config)
+    return jobs + _ensemble_folds(jobs, config)
+
+
+def pools(
+    jobs: Iterable[TrainingJob], families: Sequence[str]
+) -> dict[tuple[str, int], dict[str, TrainingJob]]:
+    """Pooled models of each target and seed that an ensemble averages, two at least.
+
+    Parameters
+    ----------
+    jobs
+    families
+        Canonical names or other spellings; empty = all.
+
+    Returns
+    -------
+    dict
+        (target, seed) → model id → job; of a model with refits the first of them.
+    """
+    wanted = {registry.canonical(name) for name in families}
+    found: dict[tuple[str, int], dict[str, TrainingJob]] = {}
+    for job in jobs:
+        if job.symbol is None and job.fold is None:
+            for target, model_id in job.heads.items():
+                if not wanted or job.family in wanted:
+                    pool = found.setdefault((target, job.seed), {})
+                    pool.setdefault(model_id, job)
+    return {key: pool for key, pool in found.items() if len(pool) > 1}
+
+
+def folds_of(
+    job: TrainingJob, config: ModelTrainingConfig, purged_by: tuple[str, ...] = ()
+) -> Jobs:
+    """Jobs of the folds of a model: together they score its whole train block.
+
+    Refits score months after the train block; what is measured before it serves all.
+    """
+    n_folds, share = config.ensembles.folds, config.walk_forward.validation_share
+    return [
+        replace(
+            job,
+            job_id=f"{job.job_id}:fold{number}",
+            model_id=f"{job.model_id}:fold{number}",
+            window=None,
+            fold=Fold(number, n_folds, share),
+            purged_by=purged_by,
+        )
+        for number in range(1, n_folds + 1)
+    ]
+
+
+def _ensemble_folds(jobs: Jobs, config: ModelTrainingConfig) -> Jobs:
+    if not WEIGHED & set(config.ensembles.methods):
+        return []
+    found = pools(jobs, config.ensembles.families).values()
+    members = {job.model_id: job for pool in found for job in pool.values()}
+    return [fold for job in members.values() for fold in folds_of(job, config)]
+
+
+def _missing(folds: Jobs, wanted: Jobs) -> Jobs:
+    """Folds, and those wanted for a model that has none yet."""
+    have = {fold.job_id for fold in folds}
+    return folds + [fold for fold in wanted if fold.job_id not in have]
+
+
+def _multi_task(jobs: Jobs, config: ModelTrainingConfig) -> Jobs:
+    """Put one job in the place of all pooled regressions of a refit and seed."""
+    groups: dict[tuple[object, ...], Jobs] = {}
+    for job in jobs:
+        if job.symbol is None and job.task == "regression":
+            key = (job.window, job.seed, job.learning_target, job.feature_scale)
+            groups.setdefault(key, []).append(job)
+    shared = [_shared(group, config) for group in groups.values()]
+    grouped = {job.job_id for group in groups.values() for job in group}
+    rest = [job for job in jobs if job.job_id not in grouped]
+    if not shared:
+        _refuse_few(_SHARED, ())
+    _log.info(
+        "strategy multi_task: %d pooled regressions become %d networks; %d other models "
+        "(classes, single symbols) stay as they are",
+        len(grouped),
+        len(shared),
+        len(rest),
+    )
+    return shared + rest
+
+
+def _shared(group: Jobs, config: ModelTrainingConfig) -> TrainingJob:
+    first = group[0]
+    targets = tuple(dict.fromkeys(job.target for job in group))
+    if len(targets) < 2:
+        _refuse_few(_SHARED, targets)
+    suffix = first.model_id.removeprefix(f"{first.family}:{first.target}")
+    row = first.job_id.removesuffix(f":{first.family}{suffix}")
+    return replace(
+        first,
+        job_id=f"{row}:{_SHARED}{suffix}",
+        model_id=f"{_SHARED}:{first.target}{suffix}",
+        family=_SHARED,
+        features=tuple(dict.fromkeys(name for job in group for name in job.features)),
+        parameters=config.block(_SHARED),
+        stage=registry.listing(_SHARED).device,
+        entry_lag_bars=min(job.entry_lag_bars for job in group),
+        helpers=targets[1:],
+    )
+
+
+def _cascade(jobs: Jobs, config: ModelTrainingConfig) -> tuple[Jobs, Jobs]:
+    """Give each pooled model the scores of its family for all earlier targets."""
+    if any(job.window is not None for job in jobs):
+        raise UserError(
+            "model_training.strategy cascade needs model_training.walk_forward."
+            "refit_months null: its factors are scores out of fold in one train block."
+        )
+    chains: dict[tuple[str, int], Jobs] = {}
+    for job in jobs:
+        if job.symbol is None and not registry.listing(job.family).sequence:
+            chains.setdefault((job.family, job.seed), []).append(job)
+    made: dict[str, TrainingJob] = {}
+    folds: Jobs = []
+    for chain in chains.values():
+        if len(chain) < 2:
+            continue
+        linked, own = _linked(chain, config)
+        made |= {job.job_id: new for job, new in zip(chain, linked, strict=True)}
+        folds += own
+    if not made:
+        _refuse_few("cascade", tuple(sorted({job.target for job in jobs})))
+    _log.info(
+        "strategy cascade: %d pooled models, with %d models of folds; %d other models "
+        "(windows of bars, single symbols, families of one target) stay as they are",
+        len(made),
+        len(folds),
+        len(jobs) - len(made),
+    )
+    return [made.get(job.job_id, job) for job in jobs], folds
+
+
+def _linked(chain: Jobs, config: ModelTrainingConfig) -> tuple[Jobs, Jobs]:
+    """Models of a chain, and the folds of all but the last.
+
+    A score out of fold becomes a factor of rows whose own label ends later: folds are
+    purged by the labels of the whole chain.
+    """
+    targets = tuple(job.target for job in chain)
+    linked: Jobs = []
+    folds: Jobs = []
+    sources: tuple[Source, ...] = ()
+    for job in chain:
+        head = f"{job.family}:{job.target}"
+        suffix = job.model_id.removeprefix(head)
+        new = replace(job, model_id=f"{head}:cascade{suffix}", sources=sources)
+        linked.append(new)
+        if len(linked) < len(chain):
+            others = tuple(name for name in targets if name != job.target)
+            own = folds_of(new, config, others)
+            folds += own
+            keys = tuple(fold.key for fold in own)
+            sources = (*sources, Source(job.target, keys, new.key))
+    return linked, folds
+
+
+def _refuse_few(strategy: str, targets: tuple[str, ...]) -> None:
+    told = ", ".join(targets) or "none"
+    what = "pooled regressions" if strategy == _SHARED else "pooled targets of a family"
+    raise UserError(
+        f"model_training.strategy {strategy} needs two or more {what}, and the plan has: "
+        f"{told}. Plan more targets (target_ranking.top_n_targets), or use single_task."
+    )
