@@ -14,7 +14,7 @@ from kedro.framework.project import configure_project
 
 from tests.running import PROJECT, Place, write_bars
 
-PAGES = ("commands.md", "choosing.md")
+PAGES = ("commands.md", "choosing.md", "models.md")
 COMMAND = re.compile(r"(?:[A-Z_]+=\S+ )?kedro run[^`\n]*")
 
 

@@ -43,7 +43,6 @@ class Config(BaseModel):
             for name, value in values.items()
         }
 
-
     @model_validator(mode="after")
     def _list_once(self) -> Self:
         """Refuse a name that a list holds twice: nothing is done twice for it."""

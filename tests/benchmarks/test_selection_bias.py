@@ -45,7 +45,10 @@ def test_intervals_by_hand() -> None:
 
 @pytest.mark.slow
 def test_nested_check() -> None:
-    """Chosen on train: no score outside. Chosen on all bars: the bias is there."""
+    """Chosen on train: no score outside. Chosen on all bars: more than that.
+
+    Eight markets show the direction; forty give the size (``docs/choosing.md``).
+    """
     found = pd.concat([one_market(seed, Sizes()) for seed in range(8)])
     rows = {row["case"]: row for row in [*bias_rows(found), *gate_rows(found)]}
     inside = rows["best of noise chosen on train: in the selection"]
@@ -54,7 +57,9 @@ def test_nested_check() -> None:
     assert outside["low"] < 0.0 < outside["high"]
     assert inside["ours"] > 2 * abs(outside["ours"])
     peeking = rows["best of noise chosen on all: outside"]
-    assert peeking["ours"] > outside["ours"] + 0.01
+    assert peeking["ours"] > outside["ours"]
+    everywhere = rows["best of noise chosen on all: in the selection"]
+    assert everywhere["low"] > 0.0
     false = rows["markets with a false selection"]
     assert false["low"] <= false["nominal"]
     assert planted_found(0, Sizes())

@@ -84,6 +84,18 @@ def test_the_same_promotion_again_changes_nothing(trained: Any, tmp_path: Path) 
     assert _bytes(tmp_path / "p") == before
 
 
+def test_other_weights_of_an_ensemble_are_another_version(trained: Any) -> None:
+    plain = _candidate(trained[1], "ridge", "lightgbm")
+    versions = {plain.version}
+    for weights in ((0.5, 0.5), (0.25, 0.75)):
+        parts = [
+            {**part, "weight": weight}
+            for part, weight in zip(plain.parts, weights, strict=True)
+        ]
+        versions.add(replace(plain, parts=parts).version)
+    assert len(versions) == 3
+
+
 def test_an_alias_moves_on_and_remembers(trained: Any, tmp_path: Path) -> None:
     store, keys = trained
     registry = tmp_path / "p"

@@ -24,7 +24,8 @@ def _model(model_id: str, path: str, **more: Any) -> dict[str, Any]:
         "model_id": model_id, "target": T, "family": family, "symbol": "", "seed": 7,
         "route": "cross_sectional", "network": "", "loss": "", "window": 0,
         "predict_first": pd.Timestamp("2020-01-02", tz="UTC"),
-        "calibration_slope": np.nan, "calibration_error": 0.5, "path": path, **more,
+        "calibration_slope": np.nan, "calibration_error": 0.5, "path": path,
+        "parts": "", "weights": "", **more,
     }  # fmt: skip
 
 
@@ -42,7 +43,23 @@ def models() -> pd.DataFrame:
             _model(f"mlp:{T}", _key("c"), window=2),
             _model(f"ridge:{T}:AA", _key("d"), symbol="AA", **own),
             _model(f"ridge:{T}:BB", _key("e"), symbol="BB", **own),
-            _model(f"mlp+ridge:{T}:routed", "", route="routed"),
+            _model(
+                f"mlp+ridge:{T}:routed",
+                "",
+                route="routed",
+                parts=json.dumps([f"ridge:{T}:AA", f"ridge:{T}:BB", f"mlp:{T}"]),
+            ),
+            _model(
+                f"stacking:{T}",
+                "",
+                route="ensemble",
+                weights="[0.25, 0.75]",
+                parts=json.dumps([f"ridge:{T}", f"tree:{T}"]),
+            ),
+            _model(
+                f"tree:{T}", _key("g"), parts=json.dumps([f"tree:{T}", "tree:other"])
+            ),
+            _model("tree:other", _key("h"), target="other"),
             _model("ridge:other", _key("f"), target="other"),
         ]
     )
@@ -55,6 +72,7 @@ def leaderboard() -> pd.DataFrame:
         ("ridge per symbol", T, "model", 0.06),
         (f"ridge:{T}", T, "model", 0.05),
         (f"mlp:{T}", T, "model", 0.04),
+        (f"stacking:{T}", T, "model", 0.035),
         (f"tcn+ic:{T}:cs_ranking", T, "model", 0.03),
         ("momentum", T, "baseline", 0.02),
         ("ridge per symbol", "other", "model", 0.01),
@@ -77,8 +95,8 @@ def test_one_fitted_model(leaderboard: Any, models: Any) -> None:
     assert not derived
     assert parts == [
         {
-            "model_id": f"ridge:{T}", "key": "a" * 64, "family": "ridge", "seed": 7,
-            "route": "cross_sectional", "symbol": "", "window": 0,
+            "model_id": f"ridge:{T}", "key": "a" * 64, "target": T, "family": "ridge",
+            "seed": 7, "route": "cross_sectional", "symbol": "", "window": 0,
             "predict_first": "2020-01-02T00:00:00+00:00",
             "calibration_slope": None, "calibration_error": 0.5,
         }
@@ -101,12 +119,24 @@ def test_a_row_of_models_of_single_symbols_gives_all(
     assert [part["symbol"] for part in parts] == ["AA", "BB"]
 
 
-def test_a_row_of_other_rows_gives_every_model_it_may_be_made_of(
+def test_a_row_of_other_rows_gives_exactly_its_parts(
     leaderboard: Any, models: Any
 ) -> None:
     parts, derived = _parts(leaderboard, models, None)
     assert derived
-    assert {part["key"][0] for part in parts} == {"a", "c", "d", "e"}
+    assert {part["key"][0] for part in parts} == {"c", "d", "e"}
+    with pytest.raises(UserError, match="does not tell the parts"):
+        _parts(leaderboard, models.drop(columns="parts"), None)
+
+
+def test_an_ensemble_gives_its_members_weights_and_all_that_these_need(
+    leaderboard: Any, models: Any
+) -> None:
+    parts, derived = _parts(leaderboard, models, f"stacking:{T}")
+    assert not derived
+    found = {part["model_id"]: part.get("weight") for part in parts}
+    assert found == {f"ridge:{T}": 0.25, f"tree:{T}": 0.75, "tree:other": None}
+    assert [part["target"] for part in parts] == [T, T, "other"]
 
 
 def test_only_validation_is_looked_at(leaderboard: Any) -> None:

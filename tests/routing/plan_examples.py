@@ -34,6 +34,8 @@ RIDGE = {"expected_r2": 0.05, "clip_sigma": 3.0}
 def training_config(**changes: Any) -> ModelTrainingConfig:
     values: dict[str, Any] = {
         "model_types": "all",
+        "strategy": "single_task",
+        "ensembles": {"methods": (), "folds": 3, "families": ()},
         "targets": (),
         "symbols": (),
         "families": ("lgbm", "ridge"),

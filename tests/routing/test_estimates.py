@@ -43,6 +43,22 @@ MEASURED = [
     ("lightgbm_rank", 79_944, 25, 2.55),
     ("xgboost_rank", 79_944, 99, 5.66),
     ("xgboost_rank", 79_944, 25, 2.92),
+    ("elastic_net", 100_000, 99, 0.5),
+    ("logistic", 100_000, 99, 2.1),
+    ("extra_trees", 100_000, 99, 1.0),
+    ("hist_boosting", 100_000, 99, 2.9),
+    ("catboost", 100_000, 99, 1.6),
+    ("ngboost", 100_000, 99, 20.0),
+    # with the first use of torch
+    ("multi_task", 20_000, 99, 1.3),
+    ("vae", 20_000, 99, 1.2),
+    ("gan", 20_000, 99, 8.7),
+    ("meta_learning", 20_000, 99, 1.8),
+    ("tab_transformer", 20_000, 99, 10.9),
+    ("cnn1d", 20_000, 99, 2.9),
+    ("nhits", 20_000, 99, 1.4),
+    ("patchtst", 20_000, 99, 6.0),
+    ("tft", 20_000, 99, 8.5),
 ]
 
 

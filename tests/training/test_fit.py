@@ -143,6 +143,27 @@ def test_without_a_window_the_key_is_made_of_what_it_always_was(job: Make) -> No
     ]  # fmt: skip
 
 
+def test_the_key_follows_an_optional_package_only_where_it_is_needed(
+    job: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = {name: job(family=name).key for name in ("ridge", "catboost", "ngboost")}
+
+    def newer(names: tuple[str, ...]) -> dict[str, str]:
+        return {name: "99" for name in names if name == "catboost"}
+
+    monkeypatch.setattr("ranking_pipeline.training.job.library_versions", newer)
+    assert job(family="ridge").key == keys["ridge"]
+    assert job(family="catboost").key != keys["catboost"]
+    assert job(family="catboost").made_from["packages"] == {"catboost": "99"}
+
+
+def test_a_family_of_other_tasks_is_refused_before_it_is_fitted(job: Make) -> None:
+    with pytest.raises(UserError, match="cannot be made: task 'binary' is not one of"):
+        run_training_job(
+            job(family="low_rank", target="up", task="binary", parameters={})
+        )
+
+
 def test_an_edited_loss_of_ones_own_changes_the_key(
     job: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

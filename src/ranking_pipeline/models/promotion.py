@@ -63,7 +63,9 @@ class Candidate:
     def version(self) -> str:
         """Hash of what decides the scores: the same model has the same version."""
         identity = [self.model_id, self.target, self.route, self.routing_plan]
-        keys = [[part["model_id"], part["key"]] for part in self.parts]
+        # a part of an ensemble has a weight besides
+        known = ("model_id", "key", "weight")
+        keys = [[part[name] for name in known if name in part] for part in self.parts]
         return sha256_json([identity, keys])[:_DIGITS]
 
 

@@ -90,6 +90,21 @@ def _xgboost_rank(work: Work, block: Parameters) -> float:
     return _boosted(work, block, 0.015 * depth + 1.2e-9 * work.cells + by_pairs)
 
 
+def _hist_boosting(work: Work, block: Parameters) -> float:
+    leaves = block["max_leaves"] / 31
+    return _boosted(work, block, 0.013 * leaves + 2.6e-9 * work.cells)
+
+
+def _catboost(work: Work, block: Parameters) -> float:
+    depth = 2.0 ** (block["max_depth"] - 5)
+    return _boosted(work, block, 0.005 * depth + 1.65e-9 * work.cells)
+
+
+def _ngboost(work: Work, block: Parameters) -> float:
+    rows = min(work.rows, block["max_rows"])
+    return _boosted(work, block, 0.01 + 8.0e-8 * rows * work.features)
+
+
 def _boosted(work: Work, block: Parameters, round_seconds: float) -> float:
     trees = CLASS_TREES if work.classes else 1.0
     return float(ROUNDS_USED * block["n_rounds"] * trees * round_seconds)
@@ -101,8 +116,20 @@ def _forest(work: Work, block: Parameters) -> float:
     return float(block["n_trees"] * rows * (1.9e-6 + 3.0e-7 * tried))
 
 
+def _extra_trees(work: Work, block: Parameters) -> float:
+    return 0.5 * _forest(work, block)  # thresholds are drawn, not sought
+
+
 def _ridge(work: Work, block: Parameters) -> float:
     return 0.02 + 1.4e-10 * work.cells * work.features
+
+
+def _elastic_net(work: Work, block: Parameters) -> float:
+    return 0.02 + 4.9e-10 * work.cells * work.features
+
+
+def _logistic(work: Work, block: Parameters) -> float:
+    return 0.02 + 2.1e-9 * work.cells * work.features
 
 
 def _mlp(work: Work, block: Parameters) -> float:
@@ -110,6 +137,21 @@ def _mlp(work: Work, block: Parameters) -> float:
     weights = work.features * hidden + (block["layers"] - 1) * hidden**2
     epochs = EPOCHS_USED * block["epochs"]
     return float(0.8 + epochs * 2.4e-10 * work.rows * weights)
+
+
+def _gan(work: Work, block: Parameters) -> float:
+    epochs = EPOCHS_USED * block["epochs"]
+    return float(0.8 + epochs * 1.6e-5 * work.rows * block["hidden"] / 64)
+
+
+def _meta_learning(work: Work, block: Parameters) -> float:
+    epochs = EPOCHS_USED * block["epochs"]
+    return float(0.8 + epochs * 2.0e-6 * work.rows * block["hidden"] / 32)
+
+
+def _tab_transformer(work: Work, block: Parameters) -> float:
+    size = work.cells * block["hidden"] * block["layers"]
+    return float(0.8 + block["epochs"] * 1.07e-7 * size)
 
 
 def _network(row_bar_unit: float) -> Callable[[Work, Parameters], float]:
@@ -134,8 +176,19 @@ _COSTS: dict[str, Callable[[Work, Parameters], float]] = {
     "lightgbm_rank": _lightgbm_rank,
     "xgboost_rank": _xgboost_rank,
     "random_forest": _forest,
+    "extra_trees": _extra_trees,
+    "hist_boosting": _hist_boosting,
+    "catboost": _catboost,
+    "ngboost": _ngboost,
     "ridge": _ridge,
+    "elastic_net": _elastic_net,
+    "logistic": _logistic,
     "mlp": _mlp,
+    "multi_task": _mlp,
+    "vae": _mlp,
+    "gan": _gan,
+    "meta_learning": _meta_learning,
+    "tab_transformer": _tab_transformer,
     "lstm": _network(1.45e-8),
     "gru": _network(2.4e-8),
     "alstm": _network(2.9e-8),
@@ -144,4 +197,8 @@ _COSTS: dict[str, Callable[[Work, Parameters], float]] = {
     "transformer": _network(1.4e-8),
     "stock_transformer": _network(1.2e-7),
     "cross_stock": _network(3.1e-8),
+    "cnn1d": _network(1.0e-8),
+    "nhits": _network(2.6e-9),
+    "patchtst": _network(8.4e-8),
+    "tft": _network(2.5e-7),
 }

@@ -14,7 +14,8 @@ from ranking_pipeline.errors import UserError
 from ranking_pipeline.jobs.outcome import Outcome
 from ranking_pipeline.models.store import ModelStore
 from ranking_pipeline.training.earlier_scores import score_column
-from ranking_pipeline.training.fit import HEADS, PROBABILITIES, SKIPPED
+from ranking_pipeline.training.facts import HEADS
+from ranking_pipeline.training.fit import PROBABILITIES, SKIPPED
 from ranking_pipeline.training.job import TrainingJob
 
 MODEL_COLUMNS = (

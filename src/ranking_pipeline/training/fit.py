@@ -17,13 +17,13 @@ from ranking_pipeline.jobs.costs import Costs
 from ranking_pipeline.jobs.outcome import Outcome
 from ranking_pipeline.jobs.spread import spread
 from ranking_pipeline.models import registry
-from ranking_pipeline.models.base import BaseModel, PredictionOutput
+from ranking_pipeline.models.base import PredictionOutput
 from ranking_pipeline.models.classes import CLASSES
 from ranking_pipeline.models.samples import Samples
 from ranking_pipeline.models.store import PREDICTIONS, Entry, ModelStore
 from ranking_pipeline.storage import write_table
-from ranking_pipeline.training.calibration import UNKNOWN, Calibration, calibrate
 from ranking_pipeline.training.earlier_scores import score_column
+from ranking_pipeline.training.facts import HEADS, facts_of, head_scores
 from ranking_pipeline.training.job import TrainingJob
 from ranking_pipeline.training.rows import TrainingRows, training_rows
 
@@ -32,7 +32,6 @@ __all__ = ["Trained", "TrainingJob", "run_training_job", "train"]
 _log = logging.getLogger(__name__)
 PROBABILITIES = ("prob_short", "prob_neutral", "prob_long")
 SKIPPED = "skipped"
-HEADS = "helper_calibration"
 _COLUMNS = {"binary": ("prob_neutral", "prob_long"), "three_class": PROBABILITIES}
 _LASTING = ("n_rows", "train_first", "train_last", "network", "loss", "calibration")
 
@@ -192,23 +191,14 @@ def _train(job: TrainingJob, rows: TrainingRows, store: ModelStore, key: str) ->
     )
     model.fit(rows.fit, rows.held_out if len(rows.held_out) else None)
     output = model.predict(rows.scored)
-    heads = _heads(job, model, rows.scored)
+    heads = head_scores(job, model, rows.scored)
 
     def fill(folder: Path) -> None:
         model.save(folder)
         table = prediction_table(rows.scored, output, heads)
         write_table(table, folder / PREDICTIONS)
 
-    return store.write(key, fill, _facts(job, model, rows))
-
-
-def _heads(
-    job: TrainingJob, model: Any, rows: Samples
-) -> dict[str, npt.NDArray[np.float32]]:
-    """Scores for the helpers of a model with several heads, by target."""
-    if not job.helpers:
-        return {}
-    return dict(zip(job.helpers, model.heads(rows).T[1:], strict=True))
+    return store.write(key, fill, facts_of(job, model, rows))
 
 
 def prediction_table(
@@ -238,82 +228,3 @@ def prediction_table(
     frame = pd.DataFrame(table)
     scored: pd.DataFrame = frame[np.isfinite(frame["score"])]
     return scored.reset_index(drop=True)
-
-
-def _calibration(job: TrainingJob, model: BaseModel, held_out: Samples) -> Calibration:
-    """Slope of a regression on its held-out rows; unknown without a centred target."""
-    if not _is_centred(job) or not len(held_out):
-        return UNKNOWN
-    score = model.predict(held_out).score
-    return calibrate(score, held_out, pooled=job.symbol is None)
-
-
-def _is_centred(job: TrainingJob) -> bool:
-    return job.task == "regression" and job.learning_target != "raw"
-
-
-def _helper_calibration(
-    job: TrainingJob, model: BaseModel, held_out: Samples
-) -> dict[str, list[float] | None]:
-    """Slope and error of each helper's head on the held-out rows that know it."""
-    found: dict[str, list[float] | None] = dict.fromkeys(job.helpers)
-    if not _is_centred(job) or not len(held_out) or held_out.auxiliary is None:
-        return found
-    heads = _heads(job, model, held_out)
-    for target, column in zip(job.helpers, held_out.auxiliary.T, strict=True):
-        rows = replace(held_out, target=column)
-        known = np.isfinite(column)
-        measured = calibrate(heads[target][known], rows.take(known), pooled=True)
-        found[target] = _told(measured)
-    return found
-
-
-def _told(measured: Calibration) -> list[float] | None:
-    return None if measured is UNKNOWN else [measured.slope, measured.error]
-
-
-def _facts(job: TrainingJob, model: BaseModel, rows: TrainingRows) -> dict[str, Any]:
-    train = rows.fit
-    stamps = np.datetime_as_string(
-        train.panel.timestamps[train.bars[[0, -1]]], unit="s"
-    )
-    importance = model.importance()
-    loss = str(getattr(model.config, "regression_loss", ""))
-    measured = _calibration(job, model, rows.held_out)
-    return {
-        "family": job.family,
-        "parameters": dict(job.parameters),
-        "seed": job.seed,
-        "target": job.target,
-        "task": job.task,
-        "symbol": job.symbol,
-        "features": list(job.inputs),
-        "learning_target": job.learning_target,
-        "feature_scale": job.feature_scale,
-        "sample_weights": job.sample_weights,
-        "window": None if job.window is None else job.window.content(),
-        "n_rows": len(train),
-        "train_first": f"{stamps[0]}Z",
-        "train_last": f"{stamps[1]}Z",
-        "network": job.family if job.stage == "gpu" else "",
-        "loss": loss if job.task == "regression" else "",
-        "calibration": _told(measured),
-        "importance": None if importance is None else importance.tolist(),
-        "history": model.history(),
-        **_strategy_facts(job, model, rows.held_out),
-    }
-
-
-def _strategy_facts(
-    job: TrainingJob, model: BaseModel, held_out: Samples
-) -> dict[str, Any]:
-    """What only a fold, a model with several heads or one of a cascade has to tell."""
-    facts: dict[str, Any] = {}
-    if job.fold is not None:
-        facts["fold"] = job.fold.content()
-    if job.helpers:
-        facts["helpers"] = list(job.helpers)
-        facts[HEADS] = _helper_calibration(job, model, held_out)
-    if job.sources:
-        facts["sources"] = {source.target: source.whole for source in job.sources}
-    return facts

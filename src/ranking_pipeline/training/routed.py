@@ -164,7 +164,7 @@ def _stitch(
     else:
         pooled = _scores(predictions, base, members, pooled=True)
     table = pooled.merge(own, on=_KEY, how="left", suffixes=("", "_own"))
-    route = table["symbol"].map(routes).fillna("").astype("str")
+    route = table["symbol"].map(lambda symbol: routes.get(symbol, "")).astype("str")
     score = stitch(table["score"], table["score_own"], route, table["timestamp"])
     # In a bar without any score there is no median either: no opinion is no row.
     table = table[_KEY].assign(score=score)[score.notna()]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,9 +13,10 @@ from ranking_pipeline.errors import UserError
 from ranking_pipeline.evaluation.model_scores import members
 
 # What a prediction needs besides the files to join the scores of several models.
-_KEPT = ("family", "route", "symbol", "seed", "window", "predict_first")
+_KEPT = ("target", "family", "route", "symbol", "seed", "window", "predict_first")
 _SLOPES = ("calibration_slope", "calibration_error")
 _SHOWN = 10
+_ROUTED = ("routed", "partial_pooling")
 
 
 def choose(
@@ -50,25 +52,29 @@ def choose(
 def parts_of(
     row: Mapping[str, Any], models: pd.DataFrame, leaderboard: pd.DataFrame
 ) -> tuple[list[dict[str, Any]], bool]:
-    """Fitted models behind a row, and whether it joins the scores of others.
+    """Fitted models behind a row, and whether it needs the routes of its target.
 
     A model that is refitted as time goes on gives its newest refit; a row of models of
     single symbols gives all of them. A row that is made of other rows' scores (routed,
-    partially pooled) gives every fitted model of its target, seed and families: what it
-    was made of is among them.
+    partially pooled, an ensemble) gives exactly its parts, with their weights where it
+    has weights; a model of a cascade also those whose scores are its factors.
 
     Raises
     ------
     UserError
-        For a row of the ranking network, whose files are not in the model store.
+        For a row of the ranking network, whose files are not in the model store, and
+        for a table of models that does not tell parts.
     """
+    if "parts" not in models:
+        raise UserError(
+            "promotion: the table models does not tell the parts of its rows; it is of "
+            "an older version. Run kedro run --pipelines=train again."
+        )
     names = members([models], row["model_id"], row["target"])
     own = models[models["model_id"].isin(names)]
-    derived = bool(len(own)) and bool((own["path"].astype(str) == "").all())
-    if derived:
-        families = str(row["family"]).split("+")
-        same = (models["target"] == row["target"]) & models["family"].isin(families)
-        own = models[same & models["seed"].isin(own["seed"])]
+    derived = bool(own["route"].isin(_ROUTED).any())
+    weights = _weights(own)
+    own = models[models["model_id"].isin(_closed(names, models))]
     own = own[own["path"].astype(str) != ""]
     if own.empty:
         stored = leaderboard[leaderboard["model_id"].isin(models["model_id"])]
@@ -78,7 +84,33 @@ def parts_of(
             f"model_training: {_names(stored)}."
         )
     newest = own.sort_values(["model_id", "window"]).groupby("model_id").tail(1)
-    return [_part(part) for part in _named(newest)], derived
+    parts = [_part(part) for part in _named(newest)]
+    for part in parts:
+        if part["model_id"] in weights:
+            part["weight"] = weights[part["model_id"]]
+    return parts, derived
+
+
+def _closed(names: Sequence[str], models: pd.DataFrame) -> list[str]:
+    """Rows with all that they are made of, and what those are made of."""
+    found = list(names)
+    for name in found:  # it grows on the way
+        own = models.loc[models["model_id"] == name, "parts"].astype(str)
+        told = [part for text in own if text for part in json.loads(text)]
+        found += [part for part in dict.fromkeys(told) if part not in found]
+    return found
+
+
+def _weights(own: pd.DataFrame) -> dict[str, float]:
+    """Weights of the parts of an ensemble, by their ids; none for any other row."""
+    return {
+        part: weight
+        for row in _named(own)
+        if row["weights"]
+        for part, weight in zip(
+            json.loads(row["parts"]), json.loads(row["weights"]), strict=True
+        )
+    }
 
 
 def _named(rows: pd.DataFrame) -> list[dict[str, Any]]:
