@@ -296,12 +296,12 @@ def moments_of_the_validation_too(patch: Patch) -> None:
     honest = ridge_family.RidgeModel.fit
 
     def wider(self: Any, train: Any, validation: Any) -> None:
-        moments = linear._moments
+        moments = linear.column_moments
         held_out = [] if validation is None else [validation.features]
         with pytest.MonkeyPatch.context() as inner:
             inner.setattr(
                 linear,
-                "_moments",
+                "column_moments",
                 lambda rows, _: moments(np.concatenate([rows, *held_out]), None),
             )
             honest(self, train, validation)
@@ -325,7 +325,7 @@ def target_standardised_over_all_cells(patch: Patch) -> None:
 
 def moments_of_all_rows(patch: Patch) -> None:
     """Ridge standardised by whatever was assembled last, test rows included."""
-    honest = linear._moments
+    honest = linear.column_moments
     seen: list[np.ndarray] = []
     made = assemble.normal_scores
 
@@ -334,7 +334,7 @@ def moments_of_all_rows(patch: Patch) -> None:
         return seen[-1]
 
     patch.setattr("ranking_pipeline.audit.learned.normal_scores", remembered)
-    patch.setattr(linear, "_moments", lambda *_: honest(seen[-1], None))
+    patch.setattr(linear, "column_moments", lambda *_: honest(seen[-1], None))
 
 
 def ranks_over_all_bars(patch: Patch) -> None:

@@ -22,6 +22,7 @@ from ranking_pipeline.learning.networks.generator import (
     critic_loss,
     ranked_probability,
 )
+from ranking_pipeline.models.families.gan import _mean_score
 from ranking_pipeline.models.registry import create, family_type
 from ranking_pipeline.models.samples import Samples
 from ranking_pipeline.panel import OHLCV, Panel
@@ -220,3 +221,20 @@ def test_classes_odd_draws_and_levels_beyond_one_are_refused() -> None:
     train, _, test = parts(noisy())
     with pytest.raises(UserError, match="from 0 to 1"):
         fitted(train, None, **SHORT).quantiles(test, (0.5, 1.5))
+
+
+def test_the_validation_score_is_a_weighted_mean_over_all_of_its_rows() -> None:
+    """Not a mean of the means of batches: late bars weigh more than early ones here."""
+    train, _, _ = parts(noisy())
+    weight = np.where(train.bars < 40, 0.1, 1.9).astype(np.float32)
+    rows = replace(train, weight=weight)
+    model = fitted(train, None, **SHORT)
+    block, _ = model._block(rows, model._learned(rows))
+    with torch.no_grad():
+        design = torch.from_numpy(model._design(rows.features)).unsqueeze(1)
+        outcomes = model._generator.outcomes(design)
+        real = torch.from_numpy(model._learned(rows)).float()
+        own = ranked_probability(outcomes, real).double().numpy()
+    expected = np.average(own, weights=weight)
+    assert _mean_score(model._generator, block) == pytest.approx(expected, rel=1e-5)
+    assert abs(expected - own.mean()) > 1e-4 * abs(expected)

@@ -15,7 +15,8 @@ from neural_world import WINDOWS, samples, skill, split
 
 from ranking_pipeline.errors import UserError
 from ranking_pipeline.models.registry import create, family_type, listing
-from ranking_pipeline.models.timesfm_encoder import TimesFmEncoder, weight_files
+from ranking_pipeline.models.timesfm_encoder import TimesFmEncoder
+from ranking_pipeline.models.timesfm_files import weight_files
 
 transformers = pytest.importorskip("transformers")
 

@@ -227,10 +227,13 @@ def test_a_failed_fold_skips_what_needs_it_and_says_so(made: Any) -> None:
     assert not ids & set(skipped["ensemble"])
 
 
-def test_families_limit_the_pool_and_seeds_part_it(made: Any) -> None:
+def test_families_limit_the_pool_and_seeds_part_it(
+    made: Any, caplog: pytest.LogCaptureFixture
+) -> None:
     limited = EnsemblesConfig(methods=ALL, folds=3, families=("Ridge",))
     jobs, found, _ = made(ensembles=limited)
     assert found.weights.empty
+    assert "no target has two pooled models of Ridge" in caplog.text
     assert not any(job.fold for job in jobs)
     _, found, _ = made(
         seeds=(1, 2),
@@ -261,6 +264,11 @@ def test_a_missing_score_is_no_opinion(made: Any) -> None:
     got = wide["rank_average:fwd_ret_2d"].reindex(members.index)
     np.testing.assert_allclose(got, ranks.mean(axis=1), atol=1e-6)
     assert members["ridge:fwd_ret_2d"].isna().any()
+    alone = fewer[fewer["model_id"] != "ridge:fwd_ret_2d"]
+    silent = _wide(ensembles(whole, [], models, alone, config).predictions)
+    members = ranks.loc[silent.index, "lightgbm:fwd_ret_2d"]
+    got = silent["rank_average:fwd_ret_2d"]
+    np.testing.assert_allclose(got, (members + 0.5) / 2, atol=1e-6)
 
 
 def test_refits_share_the_weights_measured_before_all_of_them(

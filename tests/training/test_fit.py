@@ -157,6 +157,22 @@ def test_the_key_follows_an_optional_package_only_where_it_is_needed(
     assert job(family="catboost").made_from["packages"] == {"catboost": "99"}
 
 
+def test_the_key_follows_the_files_of_a_pretrained_encoder(
+    job: Make, tmp_path: Path
+) -> None:
+    """The folder keeps its name when other weights are put there."""
+    made = job(family="timesfm", parameters={"weights": str(tmp_path)})
+    with pytest.raises(UserError, match="holds no pretrained model"):
+        _ = made.key
+    (tmp_path / "config.json").write_text("{}")
+    keys = set()
+    for content in (b"one", b"two", b"three"):
+        (tmp_path / "model.safetensors").write_bytes(content)
+        keys.add(made.key)
+    assert len(keys) == 3
+    assert made.key in keys
+
+
 def test_a_family_of_other_tasks_is_refused_before_it_is_fitted(job: Make) -> None:
     with pytest.raises(UserError, match="cannot be made: task 'binary' is not one of"):
         run_training_job(

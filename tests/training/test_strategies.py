@@ -16,6 +16,7 @@ from tests.training.conftest import row
 
 from ranking_pipeline.errors import UserError
 from ranking_pipeline.jobs.config import JobsConfig
+from ranking_pipeline.models.promotion import Candidate, promote
 from ranking_pipeline.models.store import ModelStore
 from ranking_pipeline.splits import Splits
 from ranking_pipeline.storage import TableHandle, sha256_file, write_table
@@ -74,6 +75,7 @@ def test_multi_task_makes_one_network_and_one_row_per_target(
     training: Settings,
     how: How,
     caplog: pytest.LogCaptureFixture,
+    tmp_path: Path,
 ) -> None:
     config = training(strategy="multi_task")
     with caplog.at_level(logging.INFO):
@@ -108,6 +110,16 @@ def test_multi_task_makes_one_network_and_one_row_per_target(
         got = _scores(predictions, f"multi_task:{target}")
         np.testing.assert_array_equal(got.to_numpy(), column)
     assert not np.array_equal(heads[:, 0], heads[:, 1])
+    for target, column in zip(("fwd_ret_2d", "fwd_ret_5d"), heads.T, strict=True):
+        version = promote(
+            _promotable(target, shared.key), store, tmp_path / "production", target
+        )
+        np.testing.assert_array_equal(version.score(scored), column)
+
+
+def _promotable(target: str, key: str) -> Candidate:
+    part = {"model_id": f"multi_task:{target}", "key": key, "target": target}
+    return Candidate(part["model_id"], target, "cross_sectional", [part], None, {}, {})
 
 
 def test_multi_task_rows_are_aligned_and_known_with_the_latest_label(

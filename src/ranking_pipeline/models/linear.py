@@ -13,9 +13,9 @@ from ranking_pipeline.config import Config
 from ranking_pipeline.models.base import BaseModel, PredictionOutput
 from ranking_pipeline.models.classes import CLASSES, class_output, encode, normalised
 from ranking_pipeline.models.samples import Samples
+from ranking_pipeline.models.standardise import FloatArray, column_moments, standardised
 
 _FILE = "model.safetensors"
-FloatArray = npt.NDArray[np.float64]
 
 
 class LinearConfig(Config):
@@ -99,14 +99,13 @@ class LinearModel(BaseModel):
 
     def _standardise(self, train: Samples) -> FloatArray:
         """Learn the standardisation of the rows, and apply it."""
-        mean, scale = _moments(train.features, train.weight)
+        mean, scale = column_moments(train.features, train.weight)
         self._state = {"mean": mean, "scale": scale}
         return self._design(train.features)
 
     def _design(self, features: npt.NDArray[np.float32]) -> FloatArray:
-        z = (features.astype(np.float64) - self._state["mean"]) * self._state["scale"]
-        z.clip(-self.config.clip_sigma, self.config.clip_sigma, out=z)
-        return np.nan_to_num(z, copy=False, nan=0.0)
+        mean, scale = self._state["mean"], self._state["scale"]
+        return standardised(features, mean, scale, self.config.clip_sigma)
 
 
 class NormalEquations(NamedTuple):
@@ -151,21 +150,3 @@ def outcomes(rows: Samples) -> FloatArray:
     if rows.task == "regression":
         return rows.target.astype(np.float64)[:, None]
     return np.eye(len(CLASSES[rows.task]))[encode(rows.target, rows.task)]
-
-
-def _moments(
-    features: npt.NDArray[np.float32], weight: npt.NDArray[np.floating] | None
-) -> tuple[FloatArray, FloatArray]:
-    """Mean and reciprocal deviation per column; 0 and 0 where a column says nothing."""
-    known = np.isfinite(features)
-    share = known if weight is None else known * weight.astype(np.float64)[:, None]
-    count = share.sum(axis=0)
-    count = np.where(count > 0, count, 1)
-    values = np.where(known, features, 0).astype(np.float64)
-    mean = (values if weight is None else values * share).sum(axis=0) / count
-    squares = np.where(known, values - mean, 0.0) ** 2
-    if weight is not None:
-        squares *= share
-    spread = np.sqrt(squares.sum(axis=0) / count)
-    told = spread > 1e-12 * np.maximum(1.0, np.abs(mean))
-    return mean, np.divide(1.0, spread, out=np.zeros_like(spread), where=told)

@@ -16,8 +16,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from ranking_pipeline.errors import UserError
 from ranking_pipeline.models.base import BaseModel
+from ranking_pipeline.models.samples import Samples
 from ranking_pipeline.models.store import ModelStore
 from ranking_pipeline.storage import sha256_file
 
@@ -70,12 +74,34 @@ class Promoted:
     def load_model(self, part: str | None = None, threads: int = 1) -> BaseModel:
         """Load a part (by default the only one), every file checked first.
 
+        What a model with several heads predicts is its main target's; :meth:`score`
+        takes the head of the part's own target.
+
         Raises
         ------
         UserError
             When a file is missing or was altered, or no part has that id.
         """
         return self._store().load_model(self._key(part), threads)
+
+    def score(
+        self, rows: Samples, part: str | None = None, threads: int = 1
+    ) -> npt.NDArray[np.float32]:
+        """Score rows by a part, for the part's own target; shape (n,).
+
+        Raises
+        ------
+        UserError
+            See :meth:`load_model`.
+        """
+        model: Any = self.load_model(part, threads)
+        meta = self.meta(part)
+        target = self._entry(part).get("target", meta["target"])
+        if target == meta["target"]:
+            score: npt.NDArray[np.float32] = model.predict(rows).score
+            return score
+        head = 1 + meta["helpers"].index(target)
+        return np.asarray(model.heads(rows)[:, head])
 
     def verify(self) -> None:
         """Check every file of every part.
@@ -91,18 +117,23 @@ class Promoted:
 
     def _key(self, part: str | None) -> str:
         """Key of a part, after a look at the document that vouches for its files."""
-        known = {entry["model_id"]: entry for entry in self.record["parts"]}
-        if part is None and len(known) == 1:
-            (part,) = known
-        if part not in known:
-            raise UserError(
-                f"{self.alias} ({self.record['model_id']}) consists of {len(known)} "
-                f"models; name one of: {', '.join(known)}."
-            )
-        key: str = known[part]["key"]
-        manifest = self._store().manifest_of(key)
-        _check(manifest, known[part]["manifest_sha256"])
+        entry = self._entry(part)
+        key: str = entry["key"]
+        _check(self._store().manifest_of(key), entry["manifest_sha256"])
         return key
+
+    def _entry(self, part: str | None) -> Mapping[str, Any]:
+        """What the record says of a part (by default the only one)."""
+        parts: list[dict[str, Any]] = self.record["parts"]
+        if part is None and len(parts) == 1:
+            return parts[0]
+        for entry in parts:
+            if entry["model_id"] == part:
+                return entry
+        raise UserError(
+            f"{self.alias} ({self.record['model_id']}) consists of {len(parts)} models; "
+            f"name one of: {', '.join(self.parts)}."
+        )
 
     def _store(self) -> ModelStore:
         return ModelStore(self.folder / MODELS)

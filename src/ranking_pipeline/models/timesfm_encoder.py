@@ -13,55 +13,13 @@ from torch import Tensor
 
 from ranking_pipeline.errors import UserError
 from ranking_pipeline.models import extras
-from ranking_pipeline.storage import sha256_file
+from ranking_pipeline.models.timesfm_files import CONFIG, REMEDY, weight_files
 
 _FAMILY = "timesfm"
-_CONFIG, _MODEL_TYPE = "config.json", "timesfm"
+_MODEL_TYPE = "timesfm"
 # Frequency 0 is TimesFM's class of daily and faster series.
 _HIGH_FREQUENCY = 0
 _WINDOWS_AT_ONCE = 1024
-_REMEDY = (
-    "Download google/timesfm-2.0-500m-pytorch (huggingface-cli download NAME "
-    "--local-dir FOLDER) and set model_training.parameters.timesfm.weights to FOLDER, "
-    "or take timesfm out of the list of families."
-)
-
-
-def weight_files(folder: str) -> dict[str, str]:
-    """SHA-256 of each file of a checkpoint that is read, by name.
-
-    Raises
-    ------
-    UserError
-        When the folder is no checkpoint of config.json and safetensors files.
-    """
-    place = Path(folder)
-    weights = sorted(place.glob("*.safetensors")) if place.is_dir() else []
-    if not weights or not (place / _CONFIG).is_file():
-        raise UserError(
-            f"timesfm: weights is {folder!r}, which holds no pretrained model "
-            f"({_CONFIG} and *.safetensors). {_REMEDY}"
-        )
-    index = sorted(place.glob("*.safetensors.index.json"))
-    return {p.name: sha256_file(p) for p in [place / _CONFIG, *weights, *index]}
-
-
-def check_files(folder: str, expected: dict[str, str]) -> None:
-    """Refuse a checkpoint other than the one that a head was trained on.
-
-    Raises
-    ------
-    UserError
-        Naming the files that differ.
-    """
-    found = weight_files(folder)
-    names = sorted(found.keys() | expected.keys())
-    other = [name for name in names if found.get(name) != expected.get(name)]
-    if other:
-        raise UserError(
-            f"timesfm: {', '.join(other)} in {folder!r} is not what the model was "
-            "trained with; set weights to the folder of that time, or train again."
-        )
 
 
 @dataclass(frozen=True)
@@ -109,13 +67,13 @@ class TimesFmEncoder:
         except (OSError, ValueError, RuntimeError, SafetensorError) as error:
             raise UserError(
                 f"timesfm: the weights in {folder!r} cannot be read "
-                f"({type(error).__name__}: {error}). {_REMEDY}"
+                f"({type(error).__name__}: {error}). {REMEDY}"
             ) from error
         if report["missing_keys"]:
             raise UserError(
                 f"timesfm: the weights in {folder!r} lack "
                 f"{', '.join(sorted(report['missing_keys'])[:3])} and perhaps more: "
-                f"the download is not whole. {_REMEDY}"
+                f"the download is not whole. {REMEDY}"
             )
         frozen = model.decoder.eval().requires_grad_(requires_grad=False)
         return cls(frozen.to(device), device)
@@ -150,13 +108,13 @@ class TimesFmEncoder:
 
 def _check_kind(folder: Path) -> None:
     try:
-        kind = json.loads((folder / _CONFIG).read_text("utf-8")).get("model_type")
+        kind = json.loads((folder / CONFIG).read_text("utf-8")).get("model_type")
     except (ValueError, AttributeError) as error:
         raise UserError(
-            f"timesfm: {folder / _CONFIG} is no model configuration. {_REMEDY}"
+            f"timesfm: {folder / CONFIG} is no model configuration. {REMEDY}"
         ) from error
     if kind != _MODEL_TYPE:
         raise UserError(
-            f"timesfm: {folder / _CONFIG} describes a model of type {kind!r}, not "
-            f"{_MODEL_TYPE!r}. {_REMEDY}"
+            f"timesfm: {folder / CONFIG} describes a model of type {kind!r}, not "
+            f"{_MODEL_TYPE!r}. {REMEDY}"
         )

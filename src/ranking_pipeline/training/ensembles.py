@@ -149,7 +149,14 @@ def ensembles(
     rows: list[dict[str, Any]] = []
     tables: list[pd.DataFrame] = []
     told: list[dict[str, Any]] = []
-    for pool in _pools(jobs, keys, models, config):
+    found = _pools(jobs, keys, models, config)
+    if config.methods and not found:
+        _log.warning(
+            "ensembles: no target has two pooled models of %s; %s is not made",
+            ", ".join(config.families) or "any family",
+            ", ".join(config.methods),
+        )
+    for pool in found:
         members = _members(pool, predictions) if config.methods else None
         for method in config.methods:
             weights, reason = pool.weights(method)
@@ -233,6 +240,8 @@ def _members(pool: _Pool, predictions: pd.DataFrame) -> _Members:
     own = predictions[predictions["model_id"].isin(list(pool.jobs))]
     own = own.astype({"symbol": "str", "model_id": "str"})
     wide = own.pivot(index=_KEY, columns="model_id", values="score")
+    # A model that scored no row at all has no opinion anywhere.
+    wide = wide.reindex(columns=list(pool.jobs))
     cells = wide.index.to_frame(index=False)
     codes: npt.NDArray[np.intp] = pd.factorize(cells["timestamp"])[0]
     bars = Groups.of(codes)

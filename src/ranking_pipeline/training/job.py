@@ -12,10 +12,13 @@ from ranking_pipeline.models import registry
 from ranking_pipeline.models.extras import PACKAGES
 from ranking_pipeline.models.family_list import describe
 from ranking_pipeline.models.store import content_key
+from ranking_pipeline.models.timesfm_files import weight_files
 from ranking_pipeline.storage import PanelHandle, TableHandle
 from ranking_pipeline.training.earlier_scores import Source, score_column
 from ranking_pipeline.training.out_of_fold import Fold
 from ranking_pipeline.training.window import Window
+
+_PRETRAINED = "timesfm"
 
 
 @dataclass(frozen=True)
@@ -165,8 +168,9 @@ class TrainingJob:
     def _own_sources(self) -> dict[str, Any]:
         """What the key follows besides our code and the libraries of every family.
 
-        Sources of a loss and of a family of the user's own, and the versions of the
-        optional packages of a family that needs them.
+        Sources of a loss and of a family of the user's own, the versions of the
+        optional packages of a family that needs them, and the files of a pretrained
+        encoder: its folder may be filled anew.
         """
         loss = str(self.parameters.get("regression_loss", ""))
         module = registry.listing(self.family).module
@@ -178,4 +182,8 @@ class TrainingJob:
         packages = PACKAGES.get(describe(registry.canonical(self.family)).extra, ())
         if packages:
             found["packages"] = library_versions(packages)
+        if registry.canonical(self.family) == _PRETRAINED:
+            found["weight_files"] = weight_files(
+                str(self.parameters.get("weights", ""))
+            )
         return found

@@ -11,7 +11,6 @@ from ranking_pipeline.config import Config
 from ranking_pipeline.errors import UserError
 from ranking_pipeline.models.classes import CLASSES
 from ranking_pipeline.models.linear import (
-    FloatArray,
     LinearConfig,
     LinearModel,
     normal_equations,
@@ -19,6 +18,7 @@ from ranking_pipeline.models.linear import (
 )
 from ranking_pipeline.models.registry import register
 from ranking_pipeline.models.samples import Samples
+from ranking_pipeline.models.standardise import FloatArray
 
 _MAX_SWEEPS, _TOLERANCE = 20_000, 1e-9
 

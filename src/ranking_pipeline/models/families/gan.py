@@ -201,11 +201,16 @@ class _AdversarialStep:
 
 def _told(block: CrossSections, batch: Batch) -> tuple[Tensor, Tensor]:
     """Targets (N,) of a batch, and weights (N,) that sum to one."""
+    real, weights = _weighed(block, batch)
+    return real, weights / weights.sum()
+
+
+def _weighed(block: CrossSections, batch: Batch) -> tuple[Tensor, Tensor]:
+    """Targets (N,) of a batch, and weights (N,); all 1 where rows have none."""
     real = batch.layout.collect(block.targets.index_select(0, batch.rows))
     if block.weights is None:
-        return real, torch.full_like(real, 1 / len(real))
-    weights = batch.layout.collect(block.weights.index_select(0, batch.rows))
-    return real, weights / weights.sum()
+        return real, torch.ones_like(real)
+    return real, batch.layout.collect(block.weights.index_select(0, batch.rows))
 
 
 @torch.no_grad()
@@ -213,8 +218,8 @@ def _mean_score(generator: GeneratorNetwork, block: CrossSections) -> float:
     """Mean ranked probability score of a block, each row by its weight."""
     total, counted = 0.0, 0.0
     for batch in block.cut(pieces(np.arange(block.n_bars), 32)):
-        real, weights = _told(block, batch)
+        real, weights = _weighed(block, batch)
         score = ranked_probability(generator.outcomes(batch.windows()), real)
-        total += float((weights * score).sum()) * len(real)
-        counted += len(real)
+        total += float((weights * score).sum())
+        counted += float(weights.sum())
     return total / counted

@@ -15,9 +15,10 @@ from ranking_pipeline.models.classes import (
     encode,
     present_classes,
 )
-from ranking_pipeline.models.linear import FloatArray, LinearConfig, LinearModel
+from ranking_pipeline.models.linear import LinearConfig, LinearModel
 from ranking_pipeline.models.registry import register
 from ranking_pipeline.models.samples import Samples
+from ranking_pipeline.models.standardise import FloatArray
 
 _LATENT_VARIANCE = np.pi**2 / 3  # of the standard logistic distribution
 _NEVER = -1e3  # log-odds of a class that the rows lack

@@ -19,10 +19,10 @@ from ranking_pipeline.models.reduced_rank import Directions, find_directions, mo
 from ranking_pipeline.models.registry import register
 from ranking_pipeline.models.samples import Samples
 from ranking_pipeline.models.shrinkage import shrink
+from ranking_pipeline.models.standardise import FloatArray, column_moments, standardised
 from ranking_pipeline.models.symbol_slopes import symbol_slopes
 
 _FILE, _SYMBOLS = "model.safetensors", "symbols.json"
-FloatArray = npt.NDArray[np.float64]
 
 
 class LowRankConfig(Config):
@@ -96,7 +96,7 @@ class LowRankModel(BaseModel):
                 "or leave low_rank out of model_training.families."
             )
         self._symbols = train.panel.symbols
-        mean, scale = _moments(train.features)
+        mean, scale = column_moments(train.features)
         self._state = {"mean": mean, "scale": scale}
         design = self._design(train.features)
         blocks = _blocks(train)
@@ -204,19 +204,8 @@ class LowRankModel(BaseModel):
         return np.asarray(table[np.array(where, dtype=np.intp)[rows.symbols]])
 
     def _design(self, features: npt.NDArray[np.float32]) -> FloatArray:
-        z = (features.astype(np.float64) - self._state["mean"]) * self._state["scale"]
-        z.clip(-self.config.clip_sigma, self.config.clip_sigma, out=z)
-        return np.nan_to_num(z, copy=False, nan=0.0)
-
-
-def _moments(features: npt.NDArray[np.float32]) -> tuple[FloatArray, FloatArray]:
-    """Mean and reciprocal deviation per column; 0 where a column says nothing."""
-    known = np.isfinite(features)
-    count = np.maximum(known.sum(axis=0), 1)
-    mean = np.where(known, features, 0).sum(axis=0, dtype=np.float64) / count
-    spread = np.sqrt((np.where(known, features - mean, 0.0) ** 2).sum(axis=0) / count)
-    told = spread > 1e-12 * np.maximum(1.0, np.abs(mean))
-    return mean, np.divide(1.0, spread, out=np.zeros_like(spread), where=told)
+        mean, scale = self._state["mean"], self._state["scale"]
+        return standardised(features, mean, scale, self.config.clip_sigma)
 
 
 def _blocks(rows: Samples) -> npt.NDArray[np.intp]:

@@ -33,7 +33,8 @@ class MlpModel(NeuralModel):
         known = np.isfinite(train.features)
         count = np.maximum(known.sum(axis=0), 1)
         values = np.where(known, train.features, 0.0)
-        mean = values.sum(axis=0) / count
+        # In 32 bits the sum of many raw factors stops growing.
+        mean = values.sum(axis=0, dtype=np.float64) / count
         squares = np.where(known, values - mean, 0.0) ** 2
         deviation = np.sqrt(squares.sum(axis=0) / count)
         told = deviation > 1e-12 * np.maximum(1.0, np.abs(mean))

@@ -9,7 +9,6 @@ import numpy as np
 from ranking_pipeline.config import Config
 from ranking_pipeline.models.classes import CLASSES
 from ranking_pipeline.models.linear import (
-    FloatArray,
     LinearConfig,
     LinearModel,
     normal_equations,
@@ -17,6 +16,7 @@ from ranking_pipeline.models.linear import (
 )
 from ranking_pipeline.models.registry import register
 from ranking_pipeline.models.samples import Samples
+from ranking_pipeline.models.standardise import FloatArray
 
 
 class RidgeConfig(LinearConfig):

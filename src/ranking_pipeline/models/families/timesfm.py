@@ -17,11 +17,8 @@ from ranking_pipeline.models.families.sequence import SequenceModel
 from ranking_pipeline.models.neural_config import TimesFmConfig
 from ranking_pipeline.models.registry import register
 from ranking_pipeline.models.samples import Samples
-from ranking_pipeline.models.timesfm_encoder import (
-    TimesFmEncoder,
-    check_files,
-    weight_files,
-)
+from ranking_pipeline.models.timesfm_encoder import TimesFmEncoder
+from ranking_pipeline.models.timesfm_files import check_files, weight_files
 
 _ROWS_AT_ONCE = 4096
 
