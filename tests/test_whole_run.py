@@ -21,6 +21,7 @@ import pytest
 from ranking_pipeline.datasets import ArtefactDataset
 from ranking_pipeline.features.factors import FACTORS
 from ranking_pipeline.learning.checkpoints import decode
+from ranking_pipeline.pipeline_registry import register_pipelines
 from ranking_pipeline.storage import manifest_path
 from tests.running import PROJECT, Place, write_bars
 
@@ -54,7 +55,8 @@ def test_every_stage_ran_and_left_its_outputs(finished: Place) -> None:
     record = finished.manifest()
     assert (record["status"], record["skipped_stages"]) == ("finished", [])
     catalog = finished.catalog()
-    kept = {n for n in catalog.keys() if isinstance(catalog[n], ArtefactDataset)}
+    names = register_pipelines()["__default__"].datasets()
+    kept = {n for n in names if isinstance(catalog.get(n), ArtefactDataset)}
     lacking = kept - set(record["datasets"])
     assert lacking == set()
 

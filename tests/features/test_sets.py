@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from ranking_pipeline.errors import UserError
 from ranking_pipeline.features import (
@@ -95,5 +96,7 @@ def test_unknown_sets_are_refused() -> None:
         factor_names("alpha360")
     with pytest.raises(UserError, match="nearest known names are alpha158"):
         selected_factors(_config(factors=["alpha15"]))
+    with pytest.raises(ValidationError, match="'ret_1' is listed twice"):
+        _config(factors=["ret_1", "core", "ret_1"])
     with pytest.raises(UserError, match="ret_1 is listed twice"):
-        selected_factors(_config(factors=["ret_1", "core", "ret_1"]))
+        find_factors(["ret_1", "ret_5", "ret_1"])

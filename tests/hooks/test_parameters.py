@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -220,3 +221,11 @@ def test_workers_that_cannot_be_had_are_told_before_the_first_node(
     with pytest.raises(click.ClickException, match=r"no-cluster\.json"):
         place.run(params={"jobs": jobs})
     assert not list(place.data.rglob("*.parquet"))
+
+
+def test_an_overlay_that_does_not_exist_is_told_with_those_that_do(
+    tmp_path: Path,
+) -> None:
+    place = replace(Place.make(tmp_path), env="smok")
+    with pytest.raises(click.ClickException, match=r"--env=smok .*smoke"):
+        place.run()

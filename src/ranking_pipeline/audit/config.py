@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from ranking_pipeline.config import Config
 
@@ -63,11 +63,3 @@ class AuditConfig(Config):
     seed: int = Field(
         ge=0, description="fixes the slice, the cuts and the altered bars"
     )
-
-    @field_validator("modes")
-    @classmethod
-    def _once(cls, value: list[str]) -> list[str]:
-        twice = sorted({mode for mode in value if value.count(mode) > 1})
-        if twice:
-            raise ValueError(f"{', '.join(twice)} is listed twice")
-        return value

@@ -19,7 +19,8 @@ class InterruptKeeper:
     def __init__(self) -> None:
         self._taken = ExitStack()
 
-    @hook_impl
+    # Last: after a refusal by another hook nothing would give the signals back.
+    @hook_impl(trylast=True)
     def before_pipeline_run(self) -> None:
         """Begin; a run of this process that was interrupted could not give back."""
         self._taken.close()

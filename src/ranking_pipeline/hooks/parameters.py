@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from kedro.config import MissingConfigException
 from kedro.framework.context import KedroContext
 from kedro.framework.hooks import hook_impl
 from kedro.pipeline import Pipeline
@@ -41,6 +42,8 @@ class ParameterCheck:
         """Check all sections as merged from base, overlay and command line."""
         try:
             parameters = dict(context.config_loader["parameters"])
+        except MissingConfigException:
+            raise click.ClickException(_no_overlay(context)) from None
         except (YAMLError, OmegaConfBaseException, UnicodeDecodeError) as problem:
             raise click.ClickException(
                 f"The parameters are unreadable: {problem}"
@@ -91,6 +94,16 @@ class ParameterCheck:
                 "that it would change nothing; leave it out, or run a pipeline that "
                 "reads it:\n" + "\n".join(f"  {line}" for line in unread)
             )
+
+
+def _no_overlay(context: KedroContext) -> str:
+    conf = Path(context.config_loader.conf_source)
+    known = sorted(p.name for p in conf.iterdir() if p.is_dir() and p.name != "base")
+    hint = " Tuning writes it, where something won." if context.env == "tuned" else ""
+    return (
+        f"there are no parameters for --env={context.env} in {conf}.{hint} Overlays: "
+        + ", ".join(known)
+    )
 
 
 def parameter_errors(
