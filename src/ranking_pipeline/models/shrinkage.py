@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -90,13 +91,24 @@ def _spread(
     found: Series, variance: Series, mean: float | None, correction: float
 ) -> float:
     """Solve for tau², from above 0; 0 where the errors explain everything."""
-    tau2 = float(found.var())
-    for _ in range(_ROUNDS):
+
+    def moments(tau2: float) -> float:
         weight = 1.0 / (variance + tau2)
         centre = float(weight @ found / weight.sum()) if mean is None else mean
         gain = correction * (found - centre) ** 2 - variance
-        changed = max(0.0, float(weight @ gain / weight.sum()))
-        if abs(changed - tau2) <= _TOLERANCE * float(variance.mean()):
-            return changed
-        tau2 = changed
-    return tau2
+        return max(0.0, float(weight @ gain / weight.sum()))
+
+    tau2 = float(found.var())
+    for _ in range(_ROUNDS):
+        last, tau2 = tau2, moments(tau2)
+        if abs(tau2 - last) <= _TOLERANCE * float(variance.mean()):
+            return tau2
+    return _between(moments, *sorted((last, tau2)))
+
+
+def _between(moments: Callable[[float], float], low: float, high: float) -> float:
+    """Halve down to a root: steps that jump over it for ever have it between them."""
+    for _ in range(_ROUNDS):
+        middle = (low + high) / 2
+        low, high = (middle, high) if moments(middle) > middle else (low, middle)
+    return (low + high) / 2
