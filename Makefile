@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 # One thread a worker: more would only make the tests of two workers wait for each other.
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadscope
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal
 .PHONY: run test test-all check install viz docs clean
 .DEFAULT_GOAL := run
 
