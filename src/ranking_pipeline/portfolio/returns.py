@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from ranking_pipeline.panel import BoolArray, FloatArray, Panel
+from ranking_pipeline.panel import OHLCV, BoolArray, FloatArray, Panel
 
 TRADING_DAYS = 252
 
@@ -25,19 +25,49 @@ def bar_returns(close: FloatArray, tradable: BoolArray) -> npt.NDArray[np.float6
         NaN on a halt and on a symbol's first bar.
     """
     price = np.where(tradable, close, np.nan).astype(np.float64)
+    return price / _previous(price) - 1.0
+
+
+def _previous(price: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Value of each cell's last earlier bar that has one, shape (T, S); NaN if none."""
     bars = np.arange(len(price))[:, None]
     seen = np.maximum.accumulate(np.where(np.isfinite(price), bars, -1), axis=0)
     result = np.full(price.shape, np.nan)
     before = seen[:-1]
     last = np.take_along_axis(price, np.maximum(before, 0), axis=0)
     last[before < 0] = np.nan
-    result[1:] = price[1:] / last - 1.0
+    result[1:] = last
     return result
 
 
 def panel_returns(panel: Panel) -> npt.NDArray[np.float64]:
     """:func:`bar_returns` of a panel, shape (T, S)."""
     return bar_returns(panel.cross_sections("close"), panel.tradable.T)
+
+
+def holder_returns(panel: Panel) -> npt.NDArray[np.float64]:
+    """Returns of a panel to those who hold a name, member of the universe or not.
+
+    A name that leaves the universe can still be sold. So a bar counts where it is
+    tradable in the panel, and also where it has volume and prices that do not all
+    repeat those of the name's bar before. Closes are those of the panel: a split or a
+    dividend that it adjusts for, by one factor on all four prices, is no return.
+
+    Parameters
+    ----------
+    panel : Panel
+
+    Returns
+    -------
+    ndarray of float64, shape (T, S)
+        As of :func:`bar_returns`.
+    """
+    changed = np.zeros((panel.n_bars, panel.n_symbols), dtype=np.bool_)
+    for name in OHLCV[:4]:
+        price = panel.cross_sections(name).astype(np.float64)
+        changed |= price != _previous(price)
+    traded = changed & (panel.cross_sections("volume") > 0) & panel.present.T
+    return bar_returns(panel.cross_sections("close"), panel.tradable.T | traded)
 
 
 def periods_per_year(timestamps: npt.NDArray[np.datetime64]) -> float:
