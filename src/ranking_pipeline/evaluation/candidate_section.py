@@ -1,0 +1,180 @@
+"""Candidate section: who was chosen, from how many names, and by what volatility."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from ranking_pipeline.evaluation.figure_style import (
+    GOOD,
+    REFERENCE_COLOURS,
+    ROW_COLOURS,
+    FigureDict,
+    layout,
+    lines,
+)
+from ranking_pipeline.evaluation.section import Figure, Section, Table, table_of
+
+NAME, TITLE = "candidate_selection", "Candidates"
+_SHOWN_PER_LEG = 3
+_SOURCES = {"garch": "GARCH(1,1)", "ewma": "EWMA instead", "": "none known"}
+
+
+def candidate_section(
+    indicators: pd.DataFrame, candidates: pd.DataFrame, outcomes: pd.DataFrame
+) -> Section:
+    """Show the candidates of the latest month, and how well each month was covered.
+
+    Parameters
+    ----------
+    indicators, candidates, outcomes : DataFrame
+        The tables ``sector_indicators``, ``sector_candidates`` and
+        ``candidate_outcomes``.
+
+    Returns
+    -------
+    Section
+        Its figures are the coverage by volatility and the number of candidates.
+    """
+    scored = indicators[indicators["status"] == "ok"]
+    latest = str(candidates["month"].max())
+    months = candidates["month"].nunique()
+    ends = candidates["asof_date"].unique()
+    sources = scored["volatility_source"].value_counts(normalize=True)
+    lead = (
+        f"{len(candidates):,} candidates in {months} months of trading, "
+        f"{candidates['month'].min()} to {latest}, decided at the last close of the "
+        f"month before ({min(ends)} to {max(ends)}). GARCH volatility for "
+        f"{sources.get('garch', 0.0):.1%} of the scored names, EWMA for "
+        f"{sources.get('ewma', 0.0):.1%}.{_without_windows(indicators)}"
+    )
+    tables = (
+        _latest_table(candidates[candidates["month"] == latest], latest),
+        _sector_table(outcomes),
+        _volatility_table(scored),
+    )
+    coverage = Figure(
+        "Where the volatility came from",
+        coverage_figure(outcomes),
+        "Share of the scored names. EWMA steps in where a name has too few returns for "
+        "GARCH, or where its fit failed.",
+    )
+    count = Figure("Candidates of each month", count_figure(candidates))
+    return Section(NAME, TITLE, lead, tables, (coverage, count))
+
+
+def _without_windows(indicators: pd.DataFrame) -> str:
+    """Name the sectors that nothing was chosen from, for want of their windows."""
+    left = indicators.loc[indicators["status"] == "no_windows", "sector"].unique()
+    if not len(left):
+        return ""
+    return (
+        f" Not chosen from, because candidate_selection.sector_windows lacks them: "
+        f"{', '.join(sorted(left))}."
+    )
+
+
+def coverage_figure(outcomes: pd.DataFrame) -> FigureDict:
+    """Share of the scored names with each source of volatility, by month."""
+    ok = outcomes[outcomes["status"] == "ok"]
+    months = ok.groupby("month")[["n_scored", "n_garch", "n_ewma"]].sum()
+    axis = months.index.to_numpy(dtype=object)
+    series = [
+        (label, axis, months[column] / months["n_scored"], {"color": colour})
+        for label, column, colour in (
+            ("GARCH(1,1)", "n_garch", GOOD),
+            ("EWMA instead", "n_ewma", REFERENCE_COLOURS["baseline"]),
+        )
+    ]
+    shape = layout(
+        "month of trading", "share of scored names", yaxis={"range": [0, 1.02]}
+    )
+    return lines(series, shape)
+
+
+def count_figure(candidates: pd.DataFrame) -> FigureDict:
+    """Names of each leg, by month."""
+    counts = (
+        candidates.groupby(["month", "candidate_type"]).size().unstack(fill_value=0)
+    )
+    axis = counts.index.to_numpy(dtype=object)
+    series = [
+        (leg, axis, counts[leg], {"color": ROW_COLOURS[place], "dash": dash})
+        for place, (leg, dash) in enumerate((("long", "solid"), ("short", "dot")))
+        if leg in counts
+    ]
+    return lines(series, layout("month of trading", "candidates"))
+
+
+def _latest_table(candidates: pd.DataFrame, month: str) -> Table:
+    best = candidates[candidates["rank"] <= _SHOWN_PER_LEG]
+    best = best.sort_values(["sector", "candidate_type", "rank"])
+    columns = [
+        ("sector", "sector", "text"), ("candidate_type", "leg", "text"),
+        ("rank", "rank", "int"), ("symbol", "symbol", "text"),
+        ("composite_score", "composite", "number"),
+    ]  # fmt: skip
+    caption = (
+        f"The first {_SHOWN_PER_LEG} of each leg and sector; {len(candidates)} names in "
+        "all. The composite weighs the percentiles of momentum, of the moving "
+        "average's slope and of low volatility within the sector."
+    )
+    title = f"Candidates of {month}, as of {candidates['asof_date'].max()}"
+    return table_of(best, title, columns, caption=caption)
+
+
+def _sector_table(outcomes: pd.DataFrame) -> Table:
+    measured = outcomes["n_scored"].where(outcomes["status"] == "ok", 0)
+    grouped = outcomes.assign(n_measured=measured).groupby(
+        ["sector", "gics_code"], as_index=False
+    )
+    rows = grouped.agg(
+        months=("month", "size"),
+        chosen=("status", lambda status: int((status == "ok").sum())),
+        n_names=("n_names", "mean"),
+        n_scored=("n_scored", "mean"),
+        n_long=("n_long", "sum"),
+        n_short=("n_short", "sum"),
+        n_garch=("n_garch", "sum"),
+        n_measured=("n_measured", "sum"),
+    )
+    measured = rows["n_measured"]
+    rows["coverage"] = rows["n_garch"] / measured.where(measured > 0)
+    columns = [
+        ("sector", "sector", "text"), ("gics_code", "GICS", "text"),
+        ("months", "months", "int"), ("chosen", "with candidates", "int"),
+        ("n_names", "names a month", "number"), ("n_scored", "scored", "number"),
+        ("n_long", "long", "int"), ("n_short", "short", "int"),
+        ("coverage", "GARCH", "percent"),
+    ]  # fmt: skip
+    caption = (
+        "A sector with too few scored names has no candidates that month; the last "
+        "column is the share of GARCH among the names of its other months."
+    )
+    return table_of(rows, "Sectors", columns, caption=caption)
+
+
+def _volatility_table(scored: pd.DataFrame) -> Table:
+    source = ["volatility_source", "volatility_reason"]
+    rows = scored.groupby(source, as_index=False).agg(
+        n=("symbol", "size"),
+        volatility=("volatility", "median"),
+        n_returns=("n_returns", "median"),
+        persistence=("persistence", "median"),
+        at_bound=("at_bound", "mean"),
+    )
+    rows["label"] = rows["volatility_source"].map(_SOURCES)
+    rows["share"] = rows["n"] / rows["n"].sum()
+    rows = rows.sort_values("n", ascending=False, kind="stable")
+    columns = [
+        ("label", "volatility", "text"), ("volatility_reason", "why", "text"),
+        ("n", "names and months", "int"),
+        ("share", "share", "percent"), ("volatility", "median a day", "percent"),
+        ("n_returns", "median returns used", "int"),
+        ("persistence", "median alpha + beta", "number"),
+        ("at_bound", "alpha + beta at its bound", "percent"),
+    ]  # fmt: skip
+    caption = (
+        "At the bound a shock to the variance never dies out: its forecast of one day "
+        "stands, one of many days would not."
+    )
+    return table_of(rows, "Volatility", columns, caption=caption)

@@ -1,0 +1,1 @@
+"""Candidates: names of each sector worth a closer look, by indicators of daily bars."""

@@ -1,0 +1,73 @@
+"""The section on candidates: its shares count the names that were measured."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import pandas as pd
+import pytest
+from tests.portfolio.candidates.candidate_world import (
+    config_of,
+    plain_volatility,
+    random_market,
+)
+
+from ranking_pipeline.evaluation.candidate_section import candidate_section
+from ranking_pipeline.evaluation.section import Section
+from ranking_pipeline.portfolio.candidates.selection import select_candidates
+
+
+def section_of(base: dict[str, Any], *, garch: bool, own: str = "Utilities") -> Section:
+    """Of a market whose second sector is ``own``."""
+    panel = replace(random_market(), sector_names=("Energy", own))
+    made = select_candidates(panel, config_of(base), plain_volatility)
+    indicators, outcomes = made.indicators, made.outcomes
+    if garch:
+        first = outcomes["month"] == outcomes["month"].min()
+        outcomes = outcomes.assign(
+            status=outcomes["status"].mask(first, "sector_too_small"),
+            n_garch=outcomes["n_scored"].mask(first, 0),
+        )
+    return candidate_section(indicators, made.candidates, outcomes)
+
+
+def column(section: Section, table: int, label: str) -> list[Any]:
+    shown = section.tables[table]
+    place = [one.label for one in shown.columns].index(label)
+    return [row[place] for row in shown.rows]
+
+
+def test_months_in_which_a_sector_was_too_small_do_not_dilute_its_coverage(
+    base_parameters: dict[str, Any],
+) -> None:
+    section = section_of(base_parameters, garch=True)
+    assert column(section, 1, "GARCH") == [1.0, 1.0]
+    plain = section_of(base_parameters, garch=False)
+    assert column(plain, 1, "GARCH") == [0.0, 0.0]
+    json.dumps(section.to_dict(), allow_nan=False)
+
+
+def test_a_sector_without_windows_is_named(base_parameters: dict[str, Any]) -> None:
+    assert "sector_windows" not in section_of(base_parameters, garch=False).lead
+    lead = section_of(base_parameters, garch=False, own="Space").lead
+    assert lead.endswith(
+        "because candidate_selection.sector_windows lacks them: Space."
+    )
+
+
+def test_what_fell_back_is_told_by_its_reason(base_parameters: dict[str, Any]) -> None:
+    made = select_candidates(
+        random_market(), config_of(base_parameters), plain_volatility
+    )
+    of_first = made.indicators["symbol"] == "S000"
+    reasons = pd.Series("few_returns", made.indicators.index).mask(of_first, "ties")
+    section = candidate_section(
+        made.indicators.assign(volatility_reason=reasons),
+        made.candidates,
+        made.outcomes,
+    )
+    assert column(section, 2, "why") == ["few_returns", "ties"]
+    assert column(section, 2, "volatility") == ["EWMA instead"] * 2
+    assert sum(column(section, 2, "share")) == pytest.approx(1.0)
