@@ -35,6 +35,7 @@ def make_inputs(
     normalization: str = "none",
     scale: ChannelScale | None = None,
     budget_bytes: int | None = None,
+    max_missing: int = 0,
 ) -> ResidentPanel | StreamedPanel:
     """Make inputs that are resident where they fit, and streamed where they do not.
 
@@ -52,6 +53,9 @@ def make_inputs(
         Constants that the channels are scaled by.
     budget_bytes : int, optional
         Bytes of the device that the panel and its tables may take; None sets no limit.
+    max_missing : int
+        Bars that a window may lack, see
+        :func:`ranking_pipeline.learning.windows.complete_windows`.
 
     Raises
     ------
@@ -62,9 +66,11 @@ def make_inputs(
     per_bar = bytes_per_bar(channels.shape, transform)
     if budget_bytes is not None and n_bars * per_bar > budget_bytes:
         spans = cut_spans(n_bars, length, per_bar, budget_bytes)
-        return StreamedPanel.build(channels, length, device, transform, scale, spans)
+        return StreamedPanel.build(
+            channels, length, device, transform, scale, spans, max_missing
+        )
     known = channels if scale is None else scale.apply(channels)
-    return ResidentPanel.build(known, length, device, transform)
+    return ResidentPanel.build(known, length, device, transform, max_missing)
 
 
 def bytes_per_bar(shape: tuple[int, ...], transform: WindowTransform | None) -> int:
@@ -122,7 +128,7 @@ class StreamedPanel:
     spans : tuple of (first, stop)
         Decision bars of each span; see :func:`cut_spans`.
     valid : ndarray of bool, shape (T, S)
-        Where all L bars of the window are known.
+        See :func:`ranking_pipeline.learning.windows.complete_windows`.
     """
 
     channels: HostChannels
@@ -142,13 +148,14 @@ class StreamedPanel:
         transform: WindowTransform | None,
         scale: ChannelScale | None,
         spans: Spans,
+        max_missing: int = 0,
     ) -> StreamedPanel:
         """Mark the complete windows, and get ready to fetch."""
         where = torch.device(device)
         if where.type == "cuda" and where.index is None:
             # The thread would take the first GPU, whichever is in use here.
             where = torch.device("cuda", torch.cuda.current_device())
-        valid = complete_windows(channels, length)
+        valid = complete_windows(channels, length, max_missing)
         return cls(channels, length, where, transform, scale, spans, valid)
 
     def __post_init__(self) -> None:

@@ -51,7 +51,7 @@ class Inputs(Protocol):
 
     @property
     def valid(self) -> BoolArray:
-        """Cells (T, S) whose window is complete."""
+        """Cells (T, S) whose window is complete, but for the bars that it may lack."""
 
     @property
     def spans(self) -> Spans:
@@ -83,7 +83,7 @@ class ResidentPanel:
     length : int
         Bars L in a window; the window of bar t holds t - L + 1 ... t.
     valid : ndarray of bool, shape (T, S)
-        Where all L bars of the window are known; on the host.
+        See :func:`complete_windows`; on the host.
     tables : WindowTables or None
         What a normalisation takes from each window.
     first_bar : int
@@ -104,12 +104,14 @@ class ResidentPanel:
         length: int,
         device: torch.device | str = "cpu",
         transform: WindowTransform | None = None,
+        max_missing: int = 0,
     ) -> ResidentPanel:
         """Upload channels (S, T, C) once, mark complete windows, and find the tables."""
         host = np.require(channels, dtype=np.float32, requirements=["C", "W"])
         values = torch.from_numpy(host).to(device)
         tables = None if transform is None else transform.tables(values, length)
-        return cls(values, length, complete_windows(channels, length), tables)
+        valid = complete_windows(channels, length, max_missing)
+        return cls(values, length, valid, tables)
 
     @property
     def device(self) -> torch.device:
@@ -230,8 +232,13 @@ class ResidentRows:
         return self.values.index_select(0, rows).unsqueeze(1)
 
 
-def complete_windows(channels: npt.NDArray[np.floating], length: int) -> BoolArray:
+def complete_windows(
+    channels: npt.NDArray[np.floating], length: int, max_missing: int = 0
+) -> BoolArray:
     """Where the ``length`` bars that end at a cell are known in every channel.
+
+    Up to ``max_missing`` of them may be missing, the last one never. They stay NaN in
+    the gathered window: only a network that masks them can be shown such windows.
 
     Counts missing bars with one running integer sum: O(S T), whatever the length, and
     reads a few symbols at a time: a memory map is never loaded whole.
@@ -240,6 +247,7 @@ def complete_windows(channels: npt.NDArray[np.floating], length: int) -> BoolArr
     ----------
     channels : ndarray, shape (S, T, C)
     length : int
+    max_missing : int
 
     Returns
     -------
@@ -251,16 +259,21 @@ def complete_windows(channels: npt.NDArray[np.floating], length: int) -> BoolArr
         block = max(1, _VALUES_AT_ONCE // (n_bars * n_channels))
         for first in range(0, n_symbols, block):
             part = slice(first, first + block)
-            complete[part, length - 1 :] = _without_gap(channels[part], length)
+            complete[part, length - 1 :] = _nearly_whole(
+                channels[part], length, max_missing
+            )
     return complete.T
 
 
-def _without_gap(channels: npt.NDArray[np.floating], length: int) -> BoolArray:
-    """Windows (s, T - L + 1) of a few symbols that lack no bar."""
+def _nearly_whole(
+    channels: npt.NDArray[np.floating], length: int, max_missing: int
+) -> BoolArray:
+    """Windows (s, T - L + 1) of a few symbols that lack few bars, and not the last."""
     finite = np.isfinite(channels)
     known = finite[:, :, 0].copy()
     for channel in range(1, channels.shape[2]):
         known &= finite[:, :, channel]
     total = np.zeros((len(known), known.shape[1] + 1), dtype=np.int32)
     np.cumsum(known, axis=1, dtype=np.int32, out=total[:, 1:])
-    return np.asarray(total[:, length:] - total[:, :-length] == length)
+    enough = total[:, length:] - total[:, :-length] >= length - max_missing
+    return np.asarray(enough & known[:, length - 1 :])

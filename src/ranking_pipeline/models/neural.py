@@ -51,6 +51,7 @@ class NeuralModel(BaseModel):
     """
 
     device: ClassVar[str] = "gpu"
+    weighted: ClassVar[bool] = True
     tasks: ClassVar[frozenset[str]] = frozenset({"regression", *CLASSES})
     network: ClassVar[str] = ""  # of learning/networks; "": it has the family's name
 

@@ -11,6 +11,9 @@ from ranking_pipeline.errors import UserError
 from ranking_pipeline.learning.losses import canonical_loss, make_loss
 
 _OF_CLASSES = "cross_entropy"
+_OfFive = Literal["log_returns", "log_anchored", "returns", "zscore", "minmax", "none"]
+# Those under which a bar's channels do not depend on the other bars of its window.
+_BAR_BY_BAR = ("scaled_levels", "log_returns", "none")
 
 
 class EpochsConfig(Config):
@@ -104,9 +107,10 @@ class SequenceConfig(NeuralConfig):
     """Parameters of the families that read windows of bars."""
 
     sequence_length: int = Field(gt=1, description="bars in a window")
-    normalization: Literal[
-        "log_returns", "log_anchored", "returns", "zscore", "minmax", "none"
-    ] = Field(description="how the bars of a window are made comparable")
+    normalization: Literal[_OfFive, "scaled_levels"] = Field(
+        description="how the bars of a window are made comparable; scaled_levels: the "
+        "25 factors of the set daily25, of the bars that a symbol has"
+    )
 
 
 class ConvolutionConfig(SequenceConfig):
@@ -131,6 +135,34 @@ class StockTransformerConfig(AttentionConfig):
         description="layers of prediction attention, after `layers` of feature "
         "attention; null = as many",
     )
+    max_missing_share: float = Field(
+        ge=0,
+        lt=1,
+        description="share of a window's bars that may be missing and are then masked; "
+        "never the last",
+    )
+    symbols_per_timestamp: int | None = Field(
+        gt=1, description="symbols drawn from each bar in each epoch; null = all"
+    )
+    timestamps_per_epoch: int | None = Field(
+        gt=0, description="bars drawn in each epoch; null = all"
+    )
+    max_validation_rows: int | None = Field(
+        gt=0,
+        description="beyond this many rows, early stopping looks at whole bars that are "
+        "evenly spread; null = all",
+    )
+
+    @field_validator("max_missing_share")
+    @classmethod
+    def _has_bars_of_their_own(cls, share: float, info: ValidationInfo) -> float:
+        known = info.data.get("normalization", _BAR_BY_BAR[0])
+        if share > 0 and known not in _BAR_BY_BAR:
+            raise ValueError(
+                f"normalization {known} needs whole windows; use 0, or one of "
+                + ", ".join(_BAR_BY_BAR)
+            )
+        return share
 
 
 class PatchConfig(AttentionConfig):
@@ -161,6 +193,9 @@ class CrossStockConfig(AttentionConfig):
 class TimesFmConfig(SequenceConfig):
     """Parameters of the timesfm family; hidden and layers are those of its head."""
 
+    normalization: _OfFive = Field(
+        description="how the bars of a window are made comparable"
+    )
     weights: str = Field(
         min_length=1,
         description="folder with a TimesFM checkpoint of the transformers package: "

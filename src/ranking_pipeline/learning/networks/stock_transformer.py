@@ -17,6 +17,10 @@ class StockTransformerNetwork(nn.Module):
     score. Both are attention and a feedforward part of four times the width, each added
     to its input, without normalisation. The original has 128 units, 4 heads, one layer
     of each kind, dropout 0.1 and windows of 32 bars with 25 channels.
+
+    A bar that lacks a channel (NaN) is missing: no bar looks at it and the mean leaves
+    it out, so that its other numbers change nothing. A window needs one bar that is
+    there.
     """
 
     def __init__(
@@ -31,10 +35,13 @@ class StockTransformerNetwork(nn.Module):
 
     def forward(self, windows: Tensor) -> Tensor:
         """(N, L, C) -> (N, K)."""
-        bars = self.inlet(windows) + self.positions  # (N, L, hidden)
+        there = torch.isfinite(windows).all(dim=2)  # (N, L)
+        known = torch.where(there.unsqueeze(2), windows, 0.0)
+        bars = self.inlet(known) + self.positions  # (N, L, hidden)
         for block in (*self.feature_attention, *self.prediction_attention):
-            bars = block(bars, bars)
-        scores: Tensor = self.head(bars.mean(dim=1))
+            bars = block(bars, bars, there[:, None, None])
+        total = torch.where(there.unsqueeze(2), bars, 0.0).sum(dim=1)  # (N, hidden)
+        scores: Tensor = self.head(total / there.sum(dim=1, keepdim=True))
         return scores
 
 

@@ -27,7 +27,8 @@ from ranking_pipeline.models.neural_config import (
     StockTransformerConfig,
 )
 from ranking_pipeline.models.registry import register
-from ranking_pipeline.models.samples import Samples
+from ranking_pipeline.models.samples import Samples, thin
+from ranking_pipeline.models.scaled_levels import SCALED_LEVELS, scaled_levels
 from ranking_pipeline.panel import OHLCV
 
 
@@ -56,13 +57,21 @@ class SequenceModel(NeuralModel):
             resolve_device(self.config.device),
             self.config.normalization,
             None if scale is None else ChannelScale.from_dict(scale),
+            max_missing=self._max_missing,
         )
 
+    @property
+    def _max_missing(self) -> int:
+        """Bars that a window may lack; more than 0 only where a network masks them."""
+        return 0
+
     def _channels(self, rows: Samples) -> npt.NDArray[np.float32]:
-        """Channels of the symbols that occur in the rows, shape (symbols, T, 5)."""
-        panel = rows.panel
+        """Channels of the symbols that occur in the rows, (symbols, T, 5 or 25)."""
+        panel, symbols = rows.panel, np.unique(rows.symbols)
+        if self.config.normalization == SCALED_LEVELS:
+            return scaled_levels(panel, symbols)
         fields = [panel.fields.index(name) for name in OHLCV]
-        used = panel.values[np.unique(rows.symbols)][:, :, fields]
+        used = panel.values[symbols][:, :, fields]
         return build_channels(used, self.config.normalization)
 
 
@@ -118,11 +127,40 @@ class MixerModel(SequenceModel):
 
 @register
 class StockTransformerModel(SequenceModel):
-    """Feature attention, then prediction attention, averaged over the bars."""
+    """Feature attention, then prediction attention, averaged over the bars.
+
+    Windows may lack some bars, which attention and average leave out. An epoch draws
+    some symbols of some bars: all 100,000 rows would take two minutes of a processor.
+
+    Notes
+    -----
+    Measured on S&P 500 names, returns of 5 days, trained to 2017 on 99,681 rows; rank
+    IC (t-value by blocks) on 2018 alone, by which the epoch was chosen too. A fit of
+    the shipped parameters takes 95 processor seconds and gave 0.033 (1.8); squared
+    error without pairs 0.040 (2.0), other channels (``log_returns``) 0.008 (0.4). With
+    32 units two seeds gave 0.027 and 0.033, without pairs -0.011 and 0.042, with
+    ``log_returns`` 0.019 and 0.007, then without pairs 0.018 and 0.006. None of these
+    is sure to differ from another. Pairs judged by a hinge without margin shrink all
+    scores of a bar to one (spread 2e-5 to 4e-5 deviations of the target); the logistic
+    form does not.
+    """
 
     family = "stock_transformer"
     description = "two-stage attention on windows of bars (PyTorch)"
     config_type = StockTransformerConfig
+
+    def fit(self, train: Samples, validation: Samples | None) -> None:
+        """Learn from ``train``; some bars of ``validation`` choose the epoch."""
+        most = self.config.max_validation_rows
+        if validation is not None and most is not None:
+            validation = thin(validation, most)
+        super().fit(train, validation)
+
+    @property
+    def _max_missing(self) -> int:
+        share, length = self.config.max_missing_share, self.config.sequence_length
+        # 0.29 * 100 is below 29.
+        return int(share * length + 1e-9)
 
 
 @register
