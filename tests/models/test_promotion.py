@@ -16,7 +16,13 @@ import numpy as np
 import pytest
 
 from ranking_pipeline.errors import UserError
-from ranking_pipeline.models.promotion import Candidate, promote, resolve
+from ranking_pipeline.models.promoted import read_record
+from ranking_pipeline.models.promotion import (
+    Candidate,
+    meant_version,
+    promote,
+    resolve,
+)
 from ranking_pipeline.models.store import PREDICTIONS, ModelStore
 from ranking_pipeline.training.fit import TrainingJob, run_training_job
 
@@ -189,6 +195,36 @@ def test_an_altered_file_is_refused_and_never_overwritten(
         with pytest.raises(UserError, match="was altered"):
             attempt()
     assert path.read_bytes() == altered
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"schema_version": 1}'])
+def test_a_damaged_record_is_told_by_its_file(
+    trained: Any, tmp_path: Path, text: str
+) -> None:
+    store, keys = trained
+    registry = tmp_path / "p"
+    found = promote(_candidate(keys, "ridge"), store, registry, "production")
+    path = found.folder / "promotion.json"
+    path.chmod(0o644)
+    path.write_text(text)
+    for attempt in (
+        lambda: read_record(found.folder),
+        lambda: promote(_candidate(keys, "ridge"), store, registry, "production"),
+    ):
+        with pytest.raises(UserError, match=r"promotion\.json (is damaged|lacks)"):
+            attempt()
+    path.unlink()
+    with pytest.raises(UserError, match=r"promotion\.json is missing"):
+        read_record(found.folder)
+
+
+def test_an_alias_is_told_apart_from_what_it_was(trained: Any, tmp_path: Path) -> None:
+    store, keys = trained
+    assert meant_version(tmp_path / "p", "live") is None
+    made = promote(_candidate(keys, "ridge"), store, tmp_path / "p", "live")
+    assert meant_version(tmp_path / "p", "live") == made.version
+    with pytest.raises(UserError, match=r"did you mean 'live'\?"):
+        resolve(tmp_path / "p", "life")
 
 
 def test_an_altered_record_is_refused(trained: Any, tmp_path: Path) -> None:

@@ -9,11 +9,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from tests.running import Place
 
 from ranking_pipeline.errors import UserError
 from ranking_pipeline.pipelines.promotion.choice import choose, measures, parts_of
-from ranking_pipeline.pipelines.promotion.nodes import training_run
+from ranking_pipeline.pipelines.promotion.runs import training_run
 
 T = "fwd_ret_1d"
 
@@ -87,7 +86,7 @@ def leaderboard() -> pd.DataFrame:
 
 def _parts(leaderboard: Any, models: Any, model_id: str | None) -> tuple[list, bool]:
     row = choose(leaderboard, model_id, T if model_id else None)
-    return parts_of(row, models, leaderboard)
+    return parts_of(row, models)
 
 
 def test_one_fitted_model(leaderboard: Any, models: Any) -> None:
@@ -148,47 +147,41 @@ def test_only_validation_is_looked_at(leaderboard: Any) -> None:
 def test_rows_that_cannot_be_promoted_are_told(leaderboard: Any, models: Any) -> None:
     with pytest.raises(UserError, match=r"several targets.*fwd_ret_1d, other"):
         choose(leaderboard, "ridge per symbol", None)
-    with pytest.raises(UserError, match=r"'momentum' is not on .*: mlp\+ridge:fwd"):
+    with pytest.raises(UserError, match=r"'momentum' is a baseline .*: mlp\+ridge:fwd"):
         choose(leaderboard, "momentum", None)
+    near = rf"'rigde:{T}' is not on the leaderboard \(did you mean 'ridge:{T}'\?\)"
+    with pytest.raises(UserError, match=near):
+        choose(leaderboard, f"rigde:{T}", None)
+    with pytest.raises(UserError, match="'zzzzzzz' is not on the leaderboard\\. By"):
+        choose(leaderboard, "zzzzzzz", None)
     with pytest.raises(UserError, match="chosen on validation of other is not"):
         choose(leaderboard, None, "other")
     row = choose(leaderboard, f"tcn+ic:{T}:cs_ranking", None)
-    with pytest.raises(UserError, match=r"cs_model.*mlp\+ridge.*, ridge:"):
-        parts_of(row, models, leaderboard)
+    with pytest.raises(UserError, match=r"models of the latest training does not: run"):
+        parts_of(row, models)
 
 
 def test_the_run_that_trained_is_found_by_what_it_predicted(tmp_path: Path) -> None:
-    def record(run: str, node: str, sha256: str) -> None:
+    def record(run: str, node: str, sha256: str, table: str = "predictions") -> None:
         value = {
             "run_id": run,
             "node_seconds": {node: 1.0},
-            "datasets": {"predictions": {"sha256": sha256}},
+            "datasets": {table: {"sha256": sha256}},
         }
         (tmp_path / f"{run}.json").write_text(json.dumps(value))
 
     record("1", "model_training.collect_models", "old")
     record("2", "model_training.collect_models", "new")
     record("3", "evaluation.evaluate", "new")
-    assert training_run(tmp_path, "new") == "2"
-    assert training_run(tmp_path, "other") is None
-    assert training_run(tmp_path / "absent", "new") is None
+    record("4", "cs_ranking.score_universe", "new", "cs_predictions")
+    assert training_run(tmp_path, "predictions", "new") == "2"
+    assert training_run(tmp_path, "cs_predictions", "new") == "4"
+    assert training_run(tmp_path, "predictions", "other") is None
+    assert training_run(tmp_path / "absent", "predictions", "new") is None
 
 
-@pytest.mark.slow
-def test_the_pipeline_promotes_the_chosen_row_of_a_finished_run(copied: Place) -> None:
-    from ranking_pipeline.models.promotion import resolve
-
-    copied.run("promotion")
-    registry = copied.data / "06_models" / "production"
-    found = resolve(registry, "production")
-    found.verify()
-    board = copied.load("leaderboard")
-    assert found.record["model_id"] == board.loc[board["chosen"], "model_id"].iloc[0]
-    assert found.record["provenance"]["run_id"]
-    assert copied.load("promoted_model")["version"] == found.version
-    single = board[board["route"] == "cross_sectional"].iloc[0]
-    names = {"model_id": single["model_id"], "alias": "staging"}
-    copied.run("promotion", params={"promotion": names})
-    staged = resolve(registry, "staging")
-    assert staged.load_model().family == single["family"]
-    assert resolve(registry, "production").version == found.version
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"node_seconds": 1}'])
+def test_a_damaged_record_of_a_run_is_told(tmp_path: Path, text: str) -> None:
+    (tmp_path / "r1.json").write_text(text)
+    with pytest.raises(UserError, match=r"r1\.json is damaged: no record of a run"):
+        training_run(tmp_path, "predictions", "new")

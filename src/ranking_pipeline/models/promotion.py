@@ -13,22 +13,43 @@ from typing import Any
 
 from ranking_pipeline.errors import UserError
 from ranking_pipeline.models.promoted import (
+    META_FILE,
+    WEIGHTS_FILE,
+    Promoted,
+    resolve,
+)
+from ranking_pipeline.models.promoted_files import (
     MODELS,
+    NETWORK,
     RECORD,
     SCHEMA_VERSION,
-    Promoted,
     alias_file,
     read_alias,
     read_record,
-    resolve,
 )
 from ranking_pipeline.models.store import ModelStore
 from ranking_pipeline.storage import sha256_file, sha256_json, sync, write_json
 
-__all__ = ["Candidate", "promote", "resolve"]
+__all__ = ["Candidate", "NetworkFiles", "meant_version", "promote", "resolve"]
 
 _UNFINISHED = ".unfinished"
 _DIGITS = 16
+
+
+@dataclass(frozen=True)
+class NetworkFiles:
+    """A ranking network as files.
+
+    Attributes
+    ----------
+    weights
+        Content of the safetensors file; its SHA-256 is ``model_checksum`` of ``meta``.
+    meta
+        The meta document of the network.
+    """
+
+    weights: bytes
+    meta: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -49,6 +70,11 @@ class Candidate:
         takes no part in a promotion.
     provenance
         Run and data from which the models came.
+    informed_until
+        Latest instant (ISO 8601, UTC) of which a fit or the choice could have known.
+    network
+        Files of a ranking network, which the model store does not have; its only part
+        then has the hash of the meta document as its key.
     """
 
     model_id: str
@@ -58,6 +84,8 @@ class Candidate:
     routing_plan: Mapping[str, Any] | None
     validation: Mapping[str, float | None]
     provenance: Mapping[str, Any]
+    informed_until: str | None = None
+    network: NetworkFiles | None = None
 
     @property
     def version(self) -> str:
@@ -100,7 +128,10 @@ def promote(
 def _copy(candidate: Candidate, store: ModelStore, folder: Path) -> None:
     scratch = folder.with_name(f"{_UNFINISHED}-{folder.name}")
     scratch.mkdir()
-    parts = [_copy_part(part, store, scratch / MODELS) for part in candidate.parts]
+    if candidate.network is None:
+        parts = [_copy_part(part, store, scratch / MODELS) for part in candidate.parts]
+    else:
+        parts = _write_network(candidate, candidate.network, scratch / NETWORK)
     record = {
         "schema_version": SCHEMA_VERSION,
         "version": candidate.version,
@@ -108,6 +139,7 @@ def _copy(candidate: Candidate, store: ModelStore, folder: Path) -> None:
         "target": candidate.target,
         "route": candidate.route,
         "validation": dict(candidate.validation),
+        "informed_until": candidate.informed_until,
         "provenance": dict(candidate.provenance),
         "parts": parts,
         "routing_plan": candidate.routing_plan,
@@ -138,9 +170,32 @@ def _copy_part(
     return {**part, "manifest_sha256": sha256_file(copied / manifest.name)}
 
 
+def _write_network(
+    candidate: Candidate, network: NetworkFiles, folder: Path
+) -> list[dict[str, Any]]:
+    """Write the two files of a ranking network, and check them against each other."""
+    folder.mkdir()
+    (folder / WEIGHTS_FILE).write_bytes(network.weights)
+    write_json(folder / META_FILE, network.meta)
+    if sha256_file(folder / WEIGHTS_FILE) != network.meta["model_checksum"]:
+        raise UserError(
+            f"{candidate.model_id}: the weights are not those that the meta document "
+            "vouches for: take cs_model and cs_model_meta of the same run."
+        )
+    (part,) = candidate.parts
+    return [{**part, "manifest_sha256": sha256_file(folder / META_FILE)}]
+
+
 def _verify(folder: Path, alias: str) -> None:
     """Check a version that is there already; it is used again as it is."""
     Promoted(alias, folder.name, folder, read_record(folder)).verify()
+
+
+def meant_version(registry: Path, alias: str) -> str | None:
+    """Version that an alias means now; None where there is no such alias yet."""
+    if not alias_file(registry, alias).exists():
+        return None
+    return str(read_alias(registry, alias)["version"])
 
 
 def _point(registry: Path, alias: str, version: str) -> None:

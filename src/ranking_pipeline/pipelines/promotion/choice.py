@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,10 @@ _KEPT = ("target", "family", "route", "symbol", "seed", "window", "predict_first
 _SLOPES = ("calibration_slope", "calibration_error")
 _SHOWN = 10
 _ROUTED = ("routed", "partial_pooling")
+_NO_MODEL = {
+    "baseline": "a baseline of the evaluation",
+    "oracle": "the planted truth of a simulated market",
+}
 
 
 def choose(
@@ -27,8 +32,10 @@ def choose(
     Raises
     ------
     UserError
-        When no row or several rows fit, with the names of those that exist.
+        When no row or several rows fit, with the names of those that exist; also for a
+        baseline, which is no model.
     """
+    _refuse_baseline(leaderboard, model_id)
     rows = leaderboard[leaderboard["kind"] == "model"]
     fits = rows["chosen"] if model_id is None else rows["model_id"] == model_id
     if target is not None:
@@ -45,12 +52,34 @@ def choose(
     wanted = "the row chosen on validation" if model_id is None else repr(model_id)
     raise UserError(
         f"promotion.model_id: {wanted} {f'of {target} ' if target else ''}is not on the "
-        f"leaderboard. By their rank IC on validation there are: {_names(rows)}."
+        f"leaderboard{_near(model_id, rows)}. By their rank IC on validation there are: "
+        f"{_names(rows)}."
     )
 
 
+def _refuse_baseline(leaderboard: pd.DataFrame, model_id: str | None) -> None:
+    rows = leaderboard[leaderboard["model_id"] == model_id]
+    kinds = set(rows["kind"])
+    if kinds and "model" not in kinds:
+        kind = rows["kind"].iloc[0]
+        what = _NO_MODEL.get(kind, f"a {kind}")
+        models = leaderboard[leaderboard["kind"] == "model"]
+        raise UserError(
+            f"promotion.model_id: {model_id!r} is {what}, not a model: nothing was "
+            "fitted and there is nothing to promote. Name a model; by their rank IC on "
+            f"validation there are: {_names(models)}."
+        )
+
+
+def _near(model_id: str | None, rows: pd.DataFrame) -> str:
+    """The name that was meant, in brackets; "" where none is near."""
+    names = [str(name) for name in rows["model_id"].unique()]
+    near = get_close_matches(model_id or "", names, 1)
+    return f" (did you mean {near[0]!r}?)" if near else ""
+
+
 def parts_of(
-    row: Mapping[str, Any], models: pd.DataFrame, leaderboard: pd.DataFrame
+    row: Mapping[str, Any], models: pd.DataFrame
 ) -> tuple[list[dict[str, Any]], bool]:
     """Fitted models behind a row, and whether it needs the routes of its target.
 
@@ -62,8 +91,7 @@ def parts_of(
     Raises
     ------
     UserError
-        For a row of the ranking network, whose files are not in the model store, and
-        for a table of models that does not tell parts.
+        When the table of models does not know the row, or does not tell parts.
     """
     if "parts" not in models:
         raise UserError(
@@ -77,11 +105,10 @@ def parts_of(
     own = models[models["model_id"].isin(_closed(names, models))]
     own = own[own["path"].astype(str) != ""]
     if own.empty:
-        stored = leaderboard[leaderboard["model_id"].isin(models["model_id"])]
         raise UserError(
-            f"promotion.model_id: {row['model_id']!r} has no files in the model store "
-            "(a ranking network keeps its own in the dataset cs_model). Name a row of "
-            f"model_training: {_names(stored)}."
+            f"promotion.model_id: the leaderboard has {row['model_id']!r}, and the table "
+            "models of the latest training does not: run kedro run "
+            "--pipelines=evaluation again, then promote."
         )
     newest = own.sort_values(["model_id", "window"]).groupby("model_id").tail(1)
     parts = [_part(part) for part in _named(newest)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from pathlib import Path
 from typing import Any
@@ -14,59 +13,40 @@ from ranking_pipeline.pipelines.promotion.config import PromotionConfig
 from ranking_pipeline.storage import PanelHandle, TableHandle
 
 log = logging.getLogger(__name__)
+Document = dict[str, Any]
 
 
 def promote_model(
     config: PromotionConfig,
     jobs: JobsConfig,
     leaderboard: pd.DataFrame,
-    models: pd.DataFrame,
-    routing_plan: dict[str, Any],
-    predictions: TableHandle,
+    splits: Document,
     panel: PanelHandle,
     features: TableHandle,
     labels: TableHandle,
-) -> dict[str, Any]:
-    """Copy the model of a row into the registry; tell what the alias means now."""
-    from ranking_pipeline.models.promotion import Candidate, promote
-    from ranking_pipeline.models.store import ModelStore
-    from ranking_pipeline.pipelines.promotion.choice import choose, measures, parts_of
+    *tables: Any,
+) -> Document:
+    """Copy the model of a row into the registry; tell what the alias means now.
 
-    row = choose(leaderboard, config.model_id, config.target)
-    parts, derived = parts_of(row, models, leaderboard)
-    target = str(row["target"])
-    data = {
-        "panel": panel.sha256,
-        "features": features.sha256,
-        "labels": labels.sha256,
-        "predictions": predictions.sha256,
-    }
-    candidate = Candidate(
-        model_id=str(row["model_id"]),
-        target=target,
-        route=str(row["route"]),
-        parts=parts,
-        routing_plan=routing_plan["targets"].get(target) if derived else None,
-        validation=measures(row),
-        provenance={
-            "run_id": training_run(Path(config.runs), predictions.sha256),
-            "data": data,
-        },
-    )
+    ``tables`` are those of model training and of the ranking network, in the order of
+    ``Evaluated``; None for those that the leaderboard was not made from.
+    """
+    from ranking_pipeline.models.promotion import meant_version, promote
+    from ranking_pipeline.models.store import ModelStore
+    from ranking_pipeline.pipelines.promotion.candidates import Evaluated, candidate_of
+
+    found = Evaluated(leaderboard, splits, panel, features, labels, *tables)
     store, registry = ModelStore(Path(jobs.store)), Path(config.registry)
+    candidate = candidate_of(found, config, store)
+    before = meant_version(registry, config.alias)
     promoted = promote(candidate, store, registry, config.alias)
+    same = before == promoted.version
     log.info(
-        "%s is now %s, version %s", config.alias, row["model_id"], promoted.version
+        "%s %s %s, version %s%s",
+        config.alias,
+        "was already" if same else "is now",
+        candidate.model_id,
+        promoted.version,
+        ": nothing changed" if same else "",
     )
     return {"alias": config.alias, **promoted.record}
-
-
-def training_run(runs: Path, predictions: str) -> str | None:
-    """Id of the run that made the predictions of that hash; None where none tells."""
-    for path in sorted(runs.glob("*.json")):
-        record = json.loads(path.read_text("utf-8"))
-        made = any(name.endswith("collect_models") for name in record["node_seconds"])
-        found = record["datasets"].get("predictions", {})
-        if made and found.get("sha256") == predictions:
-            return str(record["run_id"])
-    return None

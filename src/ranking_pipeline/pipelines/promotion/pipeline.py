@@ -4,6 +4,17 @@ from kedro.pipeline import Pipeline, node
 
 from ranking_pipeline.pipelines.promotion import nodes
 
+# A leaderboard is made from both stages or from one; the hooks tell which.
+OF_STAGES = (
+    "models",
+    "predictions",
+    "routing_plan",
+    "cs_models",
+    "cs_predictions",
+    "cs_model",
+    "cs_model_meta",
+)
+
 
 def create_pipeline() -> Pipeline:
     """One row of the leaderboard, copied into the production registry."""
@@ -15,12 +26,11 @@ def create_pipeline() -> Pipeline:
                     "params:promotion",
                     "params:jobs",
                     "leaderboard",
-                    "models",
-                    "routing_plan",
-                    "predictions",
+                    "splits",
                     "panel",
                     "features",
                     "labels",
+                    *OF_STAGES,
                 ],
                 outputs="promoted_model",
                 name="promote_model",

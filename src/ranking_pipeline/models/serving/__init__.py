@@ -1,0 +1,1 @@
+"""Serving: scores of a promoted version, joined as they were for the leaderboard."""

@@ -1,0 +1,51 @@
+"""Runs: which run made the predictions that a promoted row was measured by."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from ranking_pipeline.errors import UserError
+
+# Name of a table of predictions, and end of the name of the node that makes it.
+MAKERS = {"predictions": "collect_models", "cs_predictions": "score_universe"}
+
+
+def training_run(runs: Path, table: str, sha256: str) -> str | None:
+    """Id of the run that made a table of predictions; None where no record tells.
+
+    Parameters
+    ----------
+    runs : Path
+        Folder of the records of runs.
+    table : str
+        ``predictions`` or ``cs_predictions``.
+    sha256 : str
+        Of its content.
+
+    Raises
+    ------
+    UserError
+        For a damaged record, naming the file.
+    """
+    for path in sorted(runs.glob("*.json")):
+        record = _read(path)
+        made = any(name.endswith(MAKERS[table]) for name in record["node_seconds"])
+        if made and record["datasets"].get(table, {}).get("sha256") == sha256:
+            return str(record["run_id"])
+    return None
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        record: dict[str, Any] = json.loads(path.read_text("utf-8"))
+        known = isinstance(record["node_seconds"], dict)
+        if not (known and isinstance(record["datasets"], dict) and record["run_id"]):
+            raise TypeError("its parts are no objects")
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(
+            f"{path} is damaged: no record of a run ({type(error).__name__}: {error}). "
+            "Restore the file or delete it; it only tells which run trained a model."
+        ) from None
+    return record
