@@ -32,6 +32,7 @@ NOT_STORED = {
     "stage_checks": "in memory, shown by lookahead_report",
     "training_jobs": "in memory, shown by training_plan",
     "project_recipe": "in memory, the catalog itself",
+    "tuning_trials_so_far": "all versions of tuning_trials, shown there",
 }
 # What kedro-viz draws; a text is a name of ours that its client reads as "text".
 KINDS = {"TablePreview", "JSONPreview", "PlotlyPreview", "TextPreview"}
@@ -53,11 +54,13 @@ def samples(random_walk_panel: Panel) -> dict[str, Any]:
         "HtmlDataset": PAGE,
         "IndexedTableDataset": FRAME,
         "JsonDataset": {"a": [1, None]},
+        "LedgerDataset": {"key": "bars", "entries": ["row|ridge|fwd_ret_1d|1a2b"]},
         "PanelDataset": random_walk_panel,
         "TableDataset": FRAME,
         "TableHandleDataset": FRAME,
         "TensorsDataset": {"net/weight": np.zeros((2, 3), np.float32)},
         "TextDataset": "# Routing plan",
+        "TextFilesDataset": {("energy", "2020_06_predictions.json"): "{}"},
         "TextFolderDataset": {"fwd_ret_1d/selected_features.txt": "ret_1\nret_5\n"},
         "YamlDataset": {"a": [1, None]},
     }

@@ -11,6 +11,8 @@ from ranking_pipeline.datasets.documents import (
     YamlDataset,
 )
 from ranking_pipeline.datasets.folder import TextFolderDataset
+from ranking_pipeline.datasets.history import HistoryDataset
+from ranking_pipeline.datasets.ledger import LedgerDataset
 from ranking_pipeline.datasets.panel import PanelDataset
 from ranking_pipeline.datasets.raw_bars import RawBarsDataset
 from ranking_pipeline.datasets.tables import (
@@ -20,6 +22,7 @@ from ranking_pipeline.datasets.tables import (
     TableHandleDataset,
 )
 from ranking_pipeline.datasets.tensors import TensorsDataset
+from ranking_pipeline.datasets.text_files import TextFilesDataset
 
 __all__ = [
     "ArtefactDataset",
@@ -27,15 +30,18 @@ __all__ = [
     "CounterDataset",
     "CsvDataset",
     "FigureDataset",
+    "HistoryDataset",
     "HtmlDataset",
     "IndexedTableDataset",
     "JsonDataset",
+    "LedgerDataset",
     "PanelDataset",
     "RawBarsDataset",
     "TableDataset",
     "TableHandleDataset",
     "TensorsDataset",
     "TextDataset",
+    "TextFilesDataset",
     "TextFolderDataset",
     "YamlDataset",
 ]

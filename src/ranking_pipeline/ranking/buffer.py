@@ -11,9 +11,10 @@ import torch
 
 from ranking_pipeline.errors import UserError
 from ranking_pipeline.learning.channels import CHANNELS, channel_lookback
+from ranking_pipeline.ranking.exclusion import Exclusion
 from ranking_pipeline.ranking.live_bars import FAULTS, MISSING, value_faults
 from ranking_pipeline.ranking.predictor import CrossSectionalRankingPredictor
-from ranking_pipeline.ranking.universe import Exclusion, UniverseRanking
+from ranking_pipeline.ranking.universe import UniverseRanking
 
 
 class RollingBuffer:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from ranking_pipeline.errors import UserError
 from ranking_pipeline.learning.channels import PRICES, VOLUME
-from ranking_pipeline.ranking.universe import Exclusion
+from ranking_pipeline.ranking.exclusion import Exclusion
 
 BarArray = npt.NDArray[np.float32]
 

@@ -16,6 +16,7 @@ from ranking_pipeline.learning.device import resolve_device
 from ranking_pipeline.learning.layout import Layout
 from ranking_pipeline.learning.networks import Scorer, make_network
 from ranking_pipeline.learning.windows import window_transform
+from ranking_pipeline.ranking.exclusion import Exclusion
 from ranking_pipeline.ranking.live_bars import (
     FAULTS,
     MISSING,
@@ -29,7 +30,6 @@ from ranking_pipeline.ranking.ordering import host_order
 from ranking_pipeline.ranking.ranker import Ranker
 from ranking_pipeline.ranking.store import load_ranker
 from ranking_pipeline.ranking.universe import (
-    Exclusion,
     TailRule,
     UniverseRanking,
     rank_symbols,

@@ -114,6 +114,18 @@ def ranker_of(
 ) -> Ranker:
     """Take one ranker out of what a run stored for all its targets.
 
+    Parameters and errors are those of :func:`weights_of`.
+    """
+    return from_tensors(weights_of(weights, metas, target), metas[target])
+
+
+def weights_of(
+    weights: Mapping[str, Tensor | npt.NDArray[Any]],
+    metas: Mapping[str, Any],
+    target: str,
+) -> dict[str, Tensor]:
+    """Take the checked weights of one ranker out of those of all targets.
+
     Parameters
     ----------
     weights : mapping
@@ -145,7 +157,7 @@ def ranker_of(
             f"the weights of {target!r} are not those that its meta document vouches "
             "for: take cs_model and cs_model_meta of the same run."
         )
-    return from_tensors(own, metas[target])
+    return own
 
 
 def weights_file(weights: Mapping[str, Tensor]) -> bytes:

@@ -5,22 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
 from ranking_pipeline.errors import UserError
+from ranking_pipeline.ranking.exclusion import Exclusion
 
 LARGEST_SIGNAL = 3.0
-
-
-class Exclusion(NamedTuple):
-    """Why a symbol is not ranked: a code for programs and a sentence for people."""
-
-    code: str
-    sentence: str
 
 
 @dataclass(frozen=True)

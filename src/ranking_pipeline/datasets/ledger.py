@@ -1,0 +1,76 @@
+"""LedgerDataset: distinct entries that add up over runs, by content."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kedro.io import AbstractDataset
+
+from ranking_pipeline.errors import UserError
+from ranking_pipeline.storage import write_json
+
+if TYPE_CHECKING:
+    from kedro_datasets._typing import JSONPreview
+
+
+class LedgerDataset(AbstractDataset[dict[str, Any], dict[str, Any]]):
+    """Keep every distinct entry per key; a load returns all of the newest key.
+
+    Saving the same entries again changes nothing, and a write that is killed leaves
+    the file as it was.
+
+    Parameters
+    ----------
+    filepath : str
+        JSON file that holds the entries; it outlives runs.
+    metadata : dict, optional
+        Ignored here; read by kedro-viz.
+    """
+
+    def __init__(
+        self, *, filepath: str, metadata: dict[str, Any] | None = None
+    ) -> None:
+        self._filepath = Path(filepath)
+        self.metadata = metadata
+
+    def save(self, data: dict[str, Any]) -> None:
+        """Add the list ``data["entries"]`` to what is known of ``data["key"]``."""
+        key, newest = data["key"], sorted(set(data["entries"]))
+        ledgers = self._stored()["ledgers"] if self._exists() else {}
+        ledgers[key] = sorted({*ledgers.get(key, ()), *newest})
+        stored = {"key": key, "newest": newest, "ledgers": ledgers}
+        write_json(self._filepath, stored)
+
+    def load(self) -> dict[str, Any]:
+        """Return ``key``, ``newest`` (entries of the last save) and ``entries`` (all)."""
+        stored = self._stored()
+        entries = stored["ledgers"][stored["key"]]
+        return {"key": stored["key"], "newest": stored["newest"], "entries": entries}
+
+    def preview(self) -> JSONPreview:
+        """Return the newest key and the number of entries per key for kedro-viz."""
+        stored = self._stored()
+        counts = {key: len(entries) for key, entries in stored["ledgers"].items()}
+        return json.dumps({"key": stored["key"], "entries": counts})
+
+    def _stored(self) -> dict[str, Any]:
+        try:
+            stored: dict[str, Any] = json.loads(self._filepath.read_text("utf-8"))
+            known = {name: set(own) for name, own in stored["ledgers"].items()}
+            if not set(stored["newest"]) <= known[stored["key"]]:
+                raise ValueError("its newest entries are not in it")
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise UserError(
+                f"{self._filepath} is damaged: no ledger ({type(error).__name__}: "
+                f"{error}). Restore it from a copy; without it, earlier trials are not "
+                "counted. Delete it only where that is meant."
+            ) from None
+        return stored
+
+    def _exists(self) -> bool:
+        return self._filepath.exists()
+
+    def _describe(self) -> dict[str, Any]:
+        return {"filepath": str(self._filepath)}

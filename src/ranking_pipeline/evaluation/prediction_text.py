@@ -1,0 +1,85 @@
+"""Prediction text: portfolios as tables for a terminal and as Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from ranking_pipeline.evaluation.console import fixed_width
+from ranking_pipeline.evaluation.formats import format_cell
+from ranking_pipeline.routing.markdown import table
+
+HEADS = ("rank", "ticker", "leg", "ML score", "algo score", "weight")
+ALGORITHMIC = "algorithmic_only: no model took part, scores are composite scores"
+Document = Mapping[str, Any]
+
+
+def selection_rows(selection: Document) -> list[list[str]]:
+    """Cells of a portfolio, one row per name, as ``HEADS``."""
+    rows, ranks = [], {"long": 0, "short": 0}
+    pairs = zip(
+        selection["selected_stocks"], selection["predicted_scores"], strict=True
+    )
+    for symbol, score in pairs:
+        leg = selection["legs"][symbol]
+        ranks[leg] += 1
+        weight = selection["portfolio_weights"][symbol]
+        rows.append(
+            [
+                str(ranks[leg]),
+                symbol,
+                leg,
+                f"{score:.4g}",
+                f"{selection['composite_scores'][symbol]:.4f}",
+                format_cell(weight, "percent"),
+            ]
+        )
+    return rows
+
+
+def selection_title(selection: Document) -> str:
+    """One line: sector, month, the day of the decision, and the model."""
+    meta = selection["metadata"]
+    title = f"{meta['sector']} {meta['month']}"
+    if meta["asof_date"]:
+        title += f", decided at the close of {meta['asof_date']}"
+    if selection["status"] != "done":
+        return f"{title}: no candidates"
+    count = f"{meta['valid_stocks']} of {meta['num_candidates']} candidates valid"
+    return f"{title}; {count}; {meta['model_version'] or ALGORITHMIC}"
+
+
+def selection_text(selection: Document) -> str:
+    """Write a portfolio for a terminal."""
+    rows = selection_rows(selection)
+    title = selection_title(selection)
+    return f"{title}\n{fixed_width(HEADS, rows, n_left=3)}" if rows else title
+
+
+def selections_markdown(selections: Sequence[Document], outcomes: pd.DataFrame) -> str:
+    """Write all portfolios as a page of Markdown, and what became of the others."""
+    lines = ["# Portfolio selection", ""]
+    for selection in selections:
+        lines += [f"## {selection_title(selection)}", ""]
+        if selection["selected_stocks"]:
+            lines += [*table(HEADS, selection_rows(selection)), ""]
+        if selection["metadata"]["excluded_stocks"]:
+            lines += [_excluded(selection), ""]
+    wrong = outcomes[outcomes["reason"] != ""]
+    if len(wrong):
+        heads = ["month", "sector", "status", "reason"]
+        lines += [
+            "## Not predicted",
+            "",
+            *table(heads, wrong[heads].values.tolist()),
+            "",
+        ]
+    return "\n".join(lines)
+
+
+def _excluded(selection: Document) -> str:
+    reasons = selection["metadata"]["exclusion_reasons"]
+    told = "; ".join(f"{name}: {why['reason']}" for name, why in reasons.items())
+    return f"Excluded: {told}."

@@ -1,0 +1,258 @@
+"""Predicted months: portfolios over months and sectors, each with its outcome."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from ranking_pipeline.errors import UserError
+from ranking_pipeline.panel import Panel
+from ranking_pipeline.portfolio.candidates.sectors import ALL
+from ranking_pipeline.portfolio.live_ranking import live_ranking
+from ranking_pipeline.portfolio.optimisers import require_optimiser
+from ranking_pipeline.portfolio.predicted_month import (
+    asof_bar,
+    check_columns,
+    predict_candidates,
+)
+from ranking_pipeline.portfolio.prediction_config import PredictionConfig
+from ranking_pipeline.portfolio.selection import PortfolioSelection
+from ranking_pipeline.portfolio.served_model import ServedModel
+from ranking_pipeline.portfolio.trade_range import (
+    SELECT,
+    portfolio_sectors,
+    wanted_months,
+)
+from ranking_pipeline.ranking.exclusion import Exclusion
+from ranking_pipeline.storage import TableHandle
+
+DONE, NONE, FAILED, IN_SAMPLE = "done", "no_candidates", "failed", "in_sample"
+PROMOTE = "kedro run --pipelines=promotion"
+_SHOWN = 5
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one month and sector.
+
+    Attributes
+    ----------
+    status : str
+        ``done``, ``no_candidates``, ``failed``, or ``in_sample``: the model has seen
+        the bars of this month.
+    reason : str
+        Empty when it is done.
+    selection : PortfolioSelection
+        Without holdings where there is none.
+    """
+
+    month: str
+    sector: str
+    status: str
+    reason: str
+    selection: PortfolioSelection
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """Portfolios and the ranking of the universe at the last bar."""
+
+    outcomes: tuple[Outcome, ...]
+    live: pd.DataFrame
+
+    @property
+    def selections(self) -> list[PortfolioSelection]:
+        """Portfolios, and the selections without candidates; failures are left out."""
+        told = (DONE, NONE)
+        return [one.selection for one in self.outcomes if one.status in told]
+
+
+def predict_months(
+    candidates: pd.DataFrame,
+    panel: Panel,
+    features: TableHandle | None,
+    model: ServedModel | None,
+    how: PredictionConfig,
+) -> Predicted:
+    """Predict every month and sector that ``how`` asks for.
+
+    The model scores all as-of bars and the last bar in one call. A month that fails is
+    a recorded outcome and stops no other.
+
+    Parameters
+    ----------
+    candidates : DataFrame
+        The table ``sector_candidates``.
+    panel : Panel
+    features : TableHandle or None
+        Factors, for a model that needs them.
+    model : ServedModel or None
+        None: the composite score takes its place.
+    how : PredictionConfig
+
+    Raises
+    ------
+    UserError
+        A sector is not known, or every month failed.
+    """
+    check_columns(candidates)
+    require_optimiser(how.weighting)
+    months = wanted_months(candidates, how)
+    portfolios = portfolio_sectors(candidates, how)
+    every = [name for sectors in portfolios.values() for name in sectors]
+    asked = candidates[candidates["sector"].astype(str).isin(every)]
+    by_month = {str(name): rows for name, rows in asked.groupby("month", observed=True)}
+    known = set(candidates["month"].astype(str))
+    bars, refused = _asof_bars(months, by_month, known, panel, model)
+    scores, last = _scores(candidates, panel, features, model, bars, how)
+    outcomes = []
+    for month in months:
+        rows = by_month.get(month, asked.iloc[:0])
+        for sector, parts in portfolios.items():
+            own = rows[rows["sector"].astype(str).isin(parts)]
+            if month in refused:
+                outcomes.append(_without(month, sector, *refused[month]))
+            else:
+                score = scores.get(month, np.empty(0))
+                outcomes.append(_predicted(month, sector, own, panel, score, how))
+    _refuse_when_all_failed(outcomes)
+    live = live_ranking(panel, last, how, _live_refusal(panel, model))
+    return Predicted(tuple(outcomes), live)
+
+
+def _asof_bars(
+    months: list[str],
+    by_month: Mapping[str, pd.DataFrame],
+    known: set[str],
+    panel: Panel,
+    model: ServedModel | None,
+) -> tuple[dict[str, int], dict[str, tuple[str, str]]]:
+    """As-of bar of each month, and the months that are refused as (status, reason)."""
+    bars: dict[str, int] = {}
+    refused: dict[str, tuple[str, str]] = {}
+    for month in months:
+        if month not in known:
+            reason = f"no candidates of {month} were chosen: run {SELECT} for it"
+            refused[month] = (FAILED, reason)
+            continue
+        if month not in by_month:
+            continue  # chosen in other sectors: no candidates here
+        try:
+            bars[month] = asof_bar(by_month[month], panel)
+        except UserError as error:
+            refused[month] = (FAILED, str(error))
+            continue
+        seen = "" if model is None else _seen(panel.timestamps[bars[month]], model)
+        if seen:
+            refused[month] = (IN_SAMPLE, seen)
+            del bars[month]
+    return bars, refused
+
+
+def _seen(timestamp: np.datetime64, model: ServedModel) -> str:
+    """Why a model may not predict at a bar; empty where it may."""
+    until = model.informed_until
+    if until is None:
+        return (
+            f"{model.label} does not tell until when it was informed: train and promote "
+            f"it again ({PROMOTE})"
+        )
+    if timestamp > until:
+        return ""
+    return (
+        f"the model has seen these bars: {model.label} was informed until "
+        f"{np.datetime_as_string(until, unit='D')}, and the as-of bar is "
+        f"{np.datetime_as_string(timestamp, unit='D')}"
+    )
+
+
+def _scores(
+    candidates: pd.DataFrame,
+    panel: Panel,
+    features: TableHandle | None,
+    model: ServedModel | None,
+    bars: Mapping[str, int],
+    how: PredictionConfig,
+) -> tuple[dict[str, npt.NDArray[np.float64]], npt.NDArray[np.float64]]:
+    """Scores (S,) of each month, and of the last bar."""
+    if model is None:
+        found = {month: _composites(candidates, panel, month) for month in bars}
+        return found, np.full(panel.n_symbols, np.nan)
+    axis = np.unique([*bars.values(), panel.n_bars - 1])
+    matrix = model.scores(panel, features, axis, how.threads)  # (len(axis), S)
+    rows = {int(bar): row for bar, row in zip(axis, matrix, strict=True)}
+    return {month: rows[bar] for month, bar in bars.items()}, rows[panel.n_bars - 1]
+
+
+def _composites(
+    candidates: pd.DataFrame, panel: Panel, month: str
+) -> npt.NDArray[np.float64]:
+    own = candidates[candidates["month"].astype(str) == month]
+    scores = dict(zip(own["symbol"].astype(str), own["composite_score"], strict=True))
+    return np.array([scores.get(name, np.nan) for name in panel.symbols], np.float64)
+
+
+def _predicted(
+    month: str,
+    sector: str,
+    candidates: pd.DataFrame,
+    panel: Panel,
+    scores: npt.NDArray[np.float64],
+    how: PredictionConfig,
+) -> Outcome:
+    if candidates.empty:
+        return _without(month, sector, NONE, _none(sector, how))
+    try:
+        found = predict_candidates(candidates, panel, scores, how)
+    except UserError as error:
+        failed = _without(month, sector, FAILED, str(error))
+        log.warning("%s %s failed: %s", month, sector, error)
+        return failed
+    reason = "" if found.status == DONE else _none(sector, how)
+    selection = replace(found, month=month, sector=sector)
+    return Outcome(month, sector, found.status, reason, selection)
+
+
+def _without(month: str, sector: str, status: str, reason: str) -> Outcome:
+    return Outcome(month, sector, status, reason, PortfolioSelection(month, sector))
+
+
+def _none(sector: str, how: PredictionConfig) -> str:
+    leg = "" if how.candidate_type == "both" else f" {how.candidate_type}"
+    return f"no{leg} candidate in {'any sector' if sector == ALL else sector}"
+
+
+def _refuse_when_all_failed(outcomes: list[Outcome]) -> None:
+    """Raise where nothing was predicted and something went wrong."""
+    wrong = [one for one in outcomes if one.status in (FAILED, IN_SAMPLE)]
+    if not wrong or any(one.status == DONE for one in outcomes):
+        return
+    reasons = list(dict.fromkeys(f"{o.month}: {o.reason}" for o in wrong))
+    more = f"\n  … and {len(reasons) - _SHOWN} more" if reasons[_SHOWN:] else ""
+    raise UserError(
+        f"prediction: none of {len(outcomes)} portfolios could be made.\n  "
+        + "\n  ".join(reasons[:_SHOWN])
+        + more
+    )
+
+
+def _live_refusal(panel: Panel, model: ServedModel | None) -> Exclusion | None:
+    """Why the universe cannot be ranked at the last bar.
+
+    A model may have learned from every bar up to the last one: what it predicts there
+    is not among them.
+    """
+    if model is None:
+        return Exclusion("no_model", "no model is promoted")
+    until = model.informed_until
+    if until is None:
+        return Exclusion("in_sample", _seen(panel.timestamps[-1], model))
+    if panel.timestamps[-1] >= until:
+        return None
+    return Exclusion("in_sample", "the model has seen later bars than these")
