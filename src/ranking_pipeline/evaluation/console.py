@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pandas as pd
 
 from ranking_pipeline.evaluation.formats import format_cell
@@ -56,17 +58,22 @@ def _block(rows: pd.DataFrame) -> str:
             table.rows, rows["chosen"], rows["kind"], strict=True
         )
     ]
+    return fixed_width(heads, body)
+
+
+def fixed_width(
+    heads: Sequence[str], body: Sequence[Sequence[str]], n_left: int = 2
+) -> str:
+    """Lay out cells in columns: the first ``n_left`` flush left, the others right."""
     widths = [max(map(len, column)) for column in zip(heads, *body, strict=True)]
-    return "\n".join(_line(line, widths) for line in (heads, *body))
+    return "\n".join(_line(line, widths, n_left) for line in (heads, *body))
 
 
 def _mark(chosen: bool, kind: str) -> str:
     return MARKS["chosen"] if chosen else MARKS.get(kind, " ")
 
 
-def _line(cells: list[str], widths: list[int]) -> str:
-    left = [cell.ljust(width) for cell, width in zip(cells[:2], widths, strict=False)]
-    right = [
-        cell.rjust(width) for cell, width in zip(cells[2:], widths[2:], strict=True)
-    ]
-    return "  ".join([*left, *right]).rstrip()
+def _line(cells: Sequence[str], widths: Sequence[int], n_left: int) -> str:
+    sides = [str.ljust] * n_left + [str.rjust] * (len(cells) - n_left)
+    laid = [side(cell, w) for side, cell, w in zip(sides, cells, widths, strict=True)]
+    return "  ".join(laid).rstrip()

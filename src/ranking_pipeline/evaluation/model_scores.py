@@ -112,6 +112,11 @@ def members(models: Sequence[pd.DataFrame], row: str, target: str) -> list[str]:
     return [str(model_id) for model_id in known.index[same]]
 
 
+def rows_of(models: Sequence[pd.DataFrame]) -> dict[str, str]:
+    """Row of the leaderboard to which each model belongs, by their ids."""
+    return {str(key): str(row) for key, row in _catalogue(models)["row_id"].items()}
+
+
 def _catalogue(models: Sequence[pd.DataFrame]) -> pd.DataFrame:
     """Models indexed by model_id, with the leaderboard row to which each belongs."""
     tables = [table for table in models if len(table)]

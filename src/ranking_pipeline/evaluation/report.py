@@ -22,7 +22,7 @@ from ranking_pipeline.evaluation.section import (
 from ranking_pipeline.evaluation.verdict import headline, verdict
 
 FIRST = "evaluation"
-TAGS = {"chosen": "chosen", "baseline": "baseline", "oracle": "oracle"}
+TAGS = {name: name for name in ("chosen", "baseline", "benchmark", "oracle")}
 LONG_TEXT = 34
 
 

@@ -35,6 +35,7 @@ white-space:nowrap;line-height:1.2}
 .tile .label{font-size:12px;color:var(--soft)}
 .stages{font-size:13.5px;margin:12px 0 0;padding:10px 0 0;list-style:none;
 border-top:1px solid var(--line)}
+.stages:first-child{border:0;margin:0;padding:0}
 .stages li{margin:3px 0}.stages b{font-weight:600;margin-right:6px}
 .scroll{overflow-x:auto;-webkit-overflow-scrolling:touch;margin:0 0 4px}
 table{border-collapse:collapse;font-size:12.5px;line-height:1.35;
@@ -49,6 +50,7 @@ tr.rule td{border-top:2px solid #9aa5b1}
 tr.chosen td{background:var(--chosen);font-weight:600}
 tr.chosen td:first-child{box-shadow:inset 3px 0 0 var(--accent)}
 tr.baseline td{color:#7b8794;font-style:italic}
+tr.benchmark td{color:#3e4c59}
 tr.oracle td{color:#3e4c59;background:#fbf8ef}
 tr.muted td{color:#9aa5b1}
 td .positive{color:var(--good)}td .negative{color:var(--bad)}

@@ -15,7 +15,7 @@ Cell = str | int | float | bool | None | list[float | None]
 FORMATS = (
     "text", "int", "ic", "ic_t", "t", "bps", "percent", "number", "p", "flag",
 )  # fmt: skip
-EMPHASES = ("", "chosen", "baseline", "oracle", "muted")
+EMPHASES = ("", "chosen", "baseline", "benchmark", "oracle", "muted")
 
 
 @dataclass(frozen=True)

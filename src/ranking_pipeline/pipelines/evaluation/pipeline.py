@@ -37,7 +37,7 @@ def create_pipeline(stages: Sequence[str] = tuple(SECTIONS)) -> Pipeline:
     ----------
     stages
         Stages whose predictions are compared and whose sections are shown: any subset
-        gives a true report.
+        gives a true report. The section of the backtest is another pipeline's.
     """
     tables = [name for stage in stages for name in PREDICTIONS.get(stage, ())]
     sections = [SECTIONS[stage] for stage in SECTIONS if stage in stages]
@@ -94,6 +94,7 @@ def create_pipeline(stages: Sequence[str] = tuple(SECTIONS)) -> Pipeline:
                     "evaluation_summary",
                     "params:evaluation",
                     "evaluation_section",
+                    "backtest_section",
                     *sections,
                     *costs,
                 ],
