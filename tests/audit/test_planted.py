@@ -5,14 +5,17 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from ranking_pipeline.audit import planted, planted_stages
 from ranking_pipeline.audit.cuts import cuts
 from ranking_pipeline.audit.futures import MODES, TRUNCATED
 from ranking_pipeline.audit.lookahead import AuditResult, audit_function
 from ranking_pipeline.audit.panel_audit import planted_checks
-from ranking_pipeline.audit.planted import HONEST, PLANTED, Probe, stacked
+from ranking_pipeline.audit.probe import Probe, stacked
 from ranking_pipeline.panel import Panel
 from ranking_pipeline.splits import Splits
 
+PLANTED = (*planted.PLANTED, *planted_stages.PLANTED_STAGES)
+HONEST = (*planted.HONEST, *planted_stages.HONEST_STAGES)
 PROBES = (*PLANTED, *HONEST)
 
 
@@ -22,7 +25,8 @@ def every(example: tuple[Panel, Splits]) -> AuditResult:
     panel, splits = example
     names = [probe.name for probe in PROBES]
     chosen = cuts(panel, splits, 0, 0, every=True)
-    return audit_function(stacked(PROBES), panel, chosen, MODES, names)
+    reach = [probe.reach for probe in PROBES]
+    return audit_function(stacked(PROBES), panel, chosen, MODES, names, reach=reach)
 
 
 def of(result: AuditResult, probe: Probe) -> np.ndarray:

@@ -70,7 +70,7 @@ def test_the_summary_is_made_of_the_rows(report: LookaheadReport) -> None:
     assert report.summary() == (
         f"{cells:,} cells ({known:,} with a value) compared at 8 cuts in 10 ways, "
         f"0 differ; {pairs:,} pairs, 0 wrong; "
-        "6 artefacts, 0 wrong; 14 of 14 planted look-aheads caught; 0 of 9 "
+        "6 artefacts, 0 wrong; 22 of 22 planted look-aheads caught; 0 of 15 "
         "honest look-alikes flagged"
     )
 
@@ -84,7 +84,7 @@ def test_the_section_goes_through_json(report: LookaheadReport) -> None:
     assert titles == ["Claims", "Not covered"]
     (figure,) = section.figures
     trace = figure.figure["data"][0]
-    assert (len(trace["y"]), len(trace["x"])) == (23, 10)
+    assert (len(trace["y"]), len(trace["x"])) == (37, 10)
 
 
 def test_a_finding_stops_and_names_the_offender(

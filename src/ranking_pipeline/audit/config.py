@@ -52,6 +52,18 @@ class AuditConfig(Config):
     score_cuts: int = Field(
         ge=1, description="cuts in the test block at which scores are compared"
     )
+    month_cuts: int = Field(
+        ge=0,
+        description="cuts, at month ends and between them, at which candidates, "
+        "portfolios and their books are compared; 0 = none",
+    )
+    month_bars: int = Field(
+        ge=100, description="bars of the slice on which they are, around the train end"
+    )
+    garch_symbols: int = Field(
+        ge=0, description="symbols whose GARCH volatilities are compared; 0 = none"
+    )
+    garch_cuts: int = Field(ge=1, description="cuts at which they are")
     families: dict[str, dict[str, Any]] = Field(
         description="model families whose bytes and scores are compared, each with its "
         "parameter block; {} = none"

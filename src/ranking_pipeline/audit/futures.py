@@ -18,7 +18,7 @@ FLAT_PRICE = 100.0
 FIRST_PRICE = 50.0
 LARGE = np.float32(1000.0)
 MOVED_DAYS = 10  # longer than any holiday: every later bar changes week
-_SECTORS_IF_NONE = ("first", "second")
+SECTORS_IF_NONE = ("first", "second")
 
 Alteration = Callable[[Panel, slice, np.random.Generator], dict[str, Any]]
 
@@ -206,7 +206,7 @@ def _with_newcomer(panel: Panel, bar: int) -> Panel:
 
 def _sectors(panel: Panel, bars: slice, random: np.random.Generator) -> dict[str, Any]:
     """Every symbol moves to another sector, drawn anew for each."""
-    names = panel.sector_names if len(panel.sector_names) > 1 else _SECTORS_IF_NONE
+    names = panel.sector_names if len(panel.sector_names) > 1 else SECTORS_IF_NONE
     codes = panel.sectors.copy()
     step = random.integers(1, len(names), (panel.n_symbols, 1))
     codes[:, bars] = (np.maximum(codes[:, bars], 0) + step) % len(names)

@@ -254,6 +254,13 @@ def _fitted(
     return model
 
 
+def fitted_on_train(world: World, family: str) -> BaseModel:
+    """Fit a family on the train rows of the world's own panel."""
+    features, labels, _ = world.tables(world.panel)
+    rows = world.samples(world.panel, features, labels)
+    return _fitted(world, family, _block_rows(world, rows, "train"))
+
+
 def _saved(model: BaseModel) -> str:
     """Digest of the bytes that a model is stored as."""
     with TemporaryDirectory(prefix="audit-") as folder:
@@ -304,7 +311,7 @@ def _score_checks(
     found = []
     if models:
         result = audit_function(
-            partial(_model_scores, world, models),
+            partial(model_scores, world, models),
             panel,
             cuts,
             ("truncated", *SAME_CELLS, "missing", "universe"),
@@ -327,9 +334,7 @@ def _score_checks(
     return found
 
 
-def _model_scores(
-    world: World, models: Mapping[str, BaseModel], panel: Panel
-) -> Scores:
+def model_scores(world: World, models: Mapping[str, BaseModel], panel: Panel) -> Scores:
     """Scores (S, T, families) of every row that has features."""
     features, labels, _ = world.tables(panel)
     rows = world.samples(panel, features, labels)

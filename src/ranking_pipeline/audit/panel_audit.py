@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -28,7 +27,10 @@ from ranking_pipeline.audit.futures import MODES
 from ranking_pipeline.audit.label_checks import AFTER_CHECK, label_checks
 from ranking_pipeline.audit.learned import World, learned_checks
 from ranking_pipeline.audit.lookahead import audit_function
-from ranking_pipeline.audit.planted import HONEST, PLANTED, stacked
+from ranking_pipeline.audit.monthly import monthly_checks
+from ranking_pipeline.audit.planted import HONEST, PLANTED
+from ranking_pipeline.audit.planted_stages import HONEST_STAGES, PLANTED_STAGES
+from ranking_pipeline.audit.probe import stacked
 from ranking_pipeline.audit.purging import CHECK as PURGE_CHECK
 from ranking_pipeline.audit.purging import check_blocks, check_folds
 from ranking_pipeline.audit.report import (
@@ -36,6 +38,14 @@ from ranking_pipeline.audit.report import (
     HONEST_CHECK,
     PLANTED_CHECK,
     LookaheadReport,
+)
+from ranking_pipeline.audit.slices import (
+    TRAIN_SHARE,
+    VALIDATION_SHARE,
+    audited_slice,
+    evenly,
+    spread,
+    thinned,
 )
 from ranking_pipeline.errors import UserError
 from ranking_pipeline.features import compute_features
@@ -45,10 +55,8 @@ from ranking_pipeline.panel import Panel
 from ranking_pipeline.selection.problem import Problem
 from ranking_pipeline.splits import Splits, make_splits
 
-TRAIN_SHARE, VALIDATION_SHARE = 0.6, 0.2
 N_FOLDS = 3
 LEAST_EMBARGO = 1
-BARS_OF_A_SESSION = 10  # of the thinned panel
 MOST_FACTORS = 40  # of the small models: what they learn from does not matter
 EXAMPLE_CUTS, EXAMPLE_RANDOM_CUTS = 24, 4
 
@@ -89,7 +97,7 @@ def audit_panel(
         every=config.every_bar,
         at_most=config.event_cuts,
     )
-    few = _evenly(chosen, config.label_cuts)
+    few = evenly(chosen, config.label_cuts)
     names, seed = list(factor_names), config.seed
     specs = [spec for spec in target_specs if _fits(spec, part, labels_config)]
     modes, ways = config.modes, config.modes_at_a_cut
@@ -118,6 +126,16 @@ def audit_panel(
     checks += guarded(
         "models", _learned, part, part_splits, names, specs, labels_config, config
     )
+    checks += guarded(
+        "monthly stages",
+        monthly_checks,
+        panel,
+        splits,
+        names,
+        _shortest_return(specs),
+        labels_config,
+        config,
+    )
     planted, shares = planted_checks(seed) if config.planted else ([], pd.DataFrame())
     scope = (
         f"Audited were {part.n_symbols} of {panel.n_symbols} symbols and {part.n_bars} "
@@ -126,46 +144,6 @@ def audit_panel(
         "targets."
     )
     return LookaheadReport((*checks, *planted), shares, scope)
-
-
-def audited_slice(
-    panel: Panel, splits: Splits, config: AuditConfig
-) -> tuple[Panel, Splits]:
-    """Cut out the bars around the train end, and the symbols at which most happens.
-
-    Returns
-    -------
-    Panel
-        At most ``config.symbols`` symbols and ``config.bars`` bars: first the symbols
-        with gaps, late listings and ends inside those bars, then others, evenly spread
-        over the list.
-    Splits
-        Of the slice: its train span ends where that of ``splits`` does, where the panel
-        is long enough.
-    """
-    n_bars = min(config.bars, panel.n_bars)
-    wanted = splits.train.last_bar + 1 - round(n_bars * TRAIN_SHARE)
-    first = int(np.clip(wanted, 0, panel.n_bars - n_bars))
-    part = panel.cut(slice(first, first + n_bars))
-    present = part.present
-    share = present.mean(axis=1)
-    eventful = np.flatnonzero((share > 0.2) & (share < 1))
-    whole = np.flatnonzero(share == 1)
-    # Half of the places at most: most of the slice should hold values to compare.
-    special = _spread(eventful, min(len(eventful), -(-config.symbols // 2)))
-    others = _spread(whole, config.symbols - len(special))
-    spare = np.setdiff1d(eventful, special)
-    missing = config.symbols - len(special) - len(others)
-    kept = np.sort(np.concatenate([special, others, _spread(spare, missing)]))
-    if not len(kept):
-        raise UserError(
-            "audit: no symbol has bars around the end of the train span; raise "
-            "audit.bars"
-        )
-    part = _symbols(part, kept)
-    embargo = min(splits.embargo_bars, n_bars // 10)
-    shares = (TRAIN_SHARE, VALIDATION_SHARE)
-    return part, make_splits(part.timestamps, *shares, embargo)
 
 
 def _rest_of_features(
@@ -200,75 +178,6 @@ def _without_value(panel: Panel, names: Sequence[str]) -> list[str]:
         return []
     values = np.isfinite(compute_features(panel, names)).reshape(-1, len(names))
     return [name for place, name in enumerate(names) if not values[:, place].any()]
-
-
-def thinned(panel: Panel, part: Panel, n_bars: int) -> Panel:
-    """Keep about ten bars of each session, and so many sessions more.
-
-    Parameters
-    ----------
-    panel, part : Panel
-        The whole, and the slice whose symbols and last bar are kept.
-    n_bars : int
-        Bars wanted.
-
-    Returns
-    -------
-    Panel
-        ``part`` itself where sessions have no more bars than that.
-    """
-    last = int(np.searchsorted(panel.timestamps, part.timestamps[-1]))
-    session = panel.session[: last + 1]
-    starts = np.flatnonzero(np.append(True, np.diff(session) > 0))
-    lengths = np.diff(np.append(starts, last + 1))
-    if int(np.median(lengths)) <= BARS_OF_A_SESSION:
-        return part
-    many = max(n_bars // BARS_OF_A_SESSION, 1)
-    pairs = list(zip(starts, lengths, strict=True))[-many:]
-    kept = [
-        np.unique(np.linspace(first, first + count - 1, BARS_OF_A_SESSION).astype(int))
-        for first, count in pairs
-    ]
-    bars = np.concatenate(kept)
-    names = np.array(part.symbols, dtype=object)
-    whole = _symbols(panel, panel.symbol_positions(names))
-    return replace(
-        whole,
-        timestamps=whole.timestamps[bars],
-        values=whole.values[:, bars],
-        tradable=whole.tradable[:, bars],
-        trading_dates=whole.trading_dates[bars],
-        session_minutes=whole.session_minutes[bars],
-        sectors=whole.sectors[:, bars],
-    )
-
-
-def _symbols(panel: Panel, kept: npt.NDArray[np.intp]) -> Panel:
-    """Keep the symbols at some positions; copies."""
-    return Panel(
-        tuple(panel.symbols[position] for position in kept),
-        panel.timestamps,
-        panel.fields,
-        panel.values[kept],
-        panel.tradable[kept],
-        panel.trading_dates,
-        panel.session_minutes,
-        panel.sectors[kept],
-        panel.sector_names,
-    )
-
-
-def _spread(items: npt.NDArray[np.intp], count: int) -> npt.NDArray[np.intp]:
-    """Take ``count`` of the items, evenly spread over them."""
-    if count <= 0 or not len(items):
-        return items[:0]
-    places = (np.arange(min(count, len(items))) + 0.5) * len(items)
-    return items[(places / min(count, len(items))).astype(np.intp)]
-
-
-def _evenly(chosen: Sequence[Cut], count: int) -> list[Cut]:
-    places = _spread(np.arange(len(chosen)), count)
-    return [chosen[place] for place in places]
 
 
 def _fits(spec: TargetSpec, panel: Panel, config: LabelsConfig) -> bool:
@@ -351,14 +260,13 @@ def _learned(
     labels_config: LabelsConfig,
     config: AuditConfig,
 ) -> list[Check]:
-    returns = [spec for spec in specs if spec.kind == "forward_return"]
-    if not returns or not (config.families or config.network):
+    shortest = _shortest_return(specs)
+    if shortest is None or not (config.families or config.network):
         return []
-    shortest = min(returns, key=lambda spec: spec.horizon_bars)
     world = World(
         panel,
         splits,
-        tuple(names[place] for place in _spread(np.arange(len(names)), MOST_FACTORS)),
+        tuple(names[place] for place in spread(np.arange(len(names)), MOST_FACTORS)),
         shortest,
         labels_config,
         config.families,
@@ -366,8 +274,13 @@ def _learned(
         config.seed,
     )
     test = np.arange(splits.test.first_bar, splits.test.last_bar)
-    bars = _spread(test, config.score_cuts)
+    bars = spread(test, config.score_cuts)
     return learned_checks(world, [Cut(int(bar), "test block") for bar in bars])
+
+
+def _shortest_return(specs: Sequence[TargetSpec]) -> TargetSpec | None:
+    returns = [spec for spec in specs if spec.kind == "forward_return"]
+    return min(returns, key=lambda spec: spec.horizon_bars, default=None)
 
 
 def planted_checks(seed: int) -> tuple[list[Check], pd.DataFrame]:
@@ -382,9 +295,17 @@ def planted_checks(seed: int) -> tuple[list[Check], pd.DataFrame]:
     """
     panel, splits = example_market(seed)
     chosen = cuts(panel, splits, EXAMPLE_RANDOM_CUTS, seed, at_most=EXAMPLE_CUTS)
-    probes = (*PLANTED, *HONEST)
+    probes = (*PLANTED, *PLANTED_STAGES, *HONEST, *HONEST_STAGES)
     names = [probe.name for probe in probes]
-    result = audit_function(stacked(probes), panel, chosen, MODES, names, seed=seed)
+    result = audit_function(
+        stacked(probes),
+        panel,
+        chosen,
+        MODES,
+        names,
+        seed=seed,
+        reach=[probe.reach for probe in probes],
+    )
     shares = pd.DataFrame(
         (result.different > 0).mean(axis=1), index=names, columns=list(MODES)
     )
