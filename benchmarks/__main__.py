@@ -18,10 +18,12 @@ NAMES = (
     "windows",
     "losses",
     "rank_metrics",
+    "backtest",
     "predict",
     "cs_loop",
     "ranking_quality",
     "families",
+    "portfolio",
     "leakage",
     "jobs",
     "cache",
@@ -29,6 +31,7 @@ NAMES = (
     "gpu",
     "selection_bias",
     "lightgbm_fit",
+    "garch",
 )
 
 

@@ -47,6 +47,7 @@ from ranking_pipeline.row_ranks import percentile_ranks
 
 HORIZON, LAG = 5, 1
 TARGET, CLASSES = f"fwd_ret_{HORIZON}d", f"label_h{HORIZON}"
+HELPERS = {"multi_task": ("fwd_ret_1d", "fwd_ret_20d")}  # its other heads
 MAX_ROWS, MAX_SECONDS = 100_000, 120
 NEEDS_WEIGHTS = {"timesfm"}  # pretrained ones, which nobody ships with a project
 MARKET_SEED = 301
@@ -111,7 +112,10 @@ def _study(study: str, market: Market, seeds: Sequence[int]) -> Iterator[Row]:
     for family in registry.names():
         if family not in blocks or family in NEEDS_WEIGHTS:
             continue
-        yield _family(study, market, (problem, classes), family, blocks[family],
+        returns = problem
+        if family in HELPERS:
+            returns = _problem(market, TARGET, "regression", HELPERS[family])
+        yield _family(study, market, (returns, classes), family, blocks[family],
                       seeds, plain[best])  # fmt: skip
 
 
@@ -166,17 +170,36 @@ class Problem:
     scored: Samples
 
 
-def _problem(market: Market, target: str, task: str) -> Problem:
+def _problem(
+    market: Market, target: str, task: str, helpers: Sequence[str] = ()
+) -> Problem:
     names = [c for c in market.features.columns if c not in {"timestamp", "symbol"}]
     rows = assemble(market.panel, market.features, market.labels, target, task, names)
     ranks = feature_ranks(rows.features, rows.bars)
-    rows = replace(rows, features=normal_scores(ranks))
+    rows = _with_helpers(market, replace(rows, features=normal_scores(ranks)), helpers)
     train, validation = (
         rows.take(market.splits.mask(name, rows.bars, rows.label_end)).labelled()
         for name in ("train", "validation")
     )
     first = market.splits.validation.first_bar
     return Problem(thin(train, MAX_ROWS), validation, rows.take(rows.bars >= first))
+
+
+def _with_helpers(market: Market, rows: Samples, helpers: Sequence[str]) -> Samples:
+    """Add the labels of further targets; a row is known when the latest of them is."""
+    if not helpers:
+        return rows
+    others = [
+        assemble(market.panel, market.features, market.labels, name, "regression", ())
+        for name in helpers
+    ]
+    ends = np.stack([rows.label_end, *(one.label_end for one in others)])
+    return replace(
+        rows,
+        label_end=np.where((ends < 0).any(axis=0), -1, ends.max(axis=0)),
+        auxiliary=np.column_stack([one.target for one in others]),
+        auxiliary_names=tuple(helpers),
+    )
 
 
 def _apart(
