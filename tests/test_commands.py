@@ -14,7 +14,8 @@ from kedro.framework.project import configure_project
 
 from tests.running import PROJECT, Place, write_bars
 
-PAGES = ("commands.md", "choosing.md", "models.md")
+PAGES = ("commands.md", "choosing.md", "models.md", "portfolio.md")
+MONTHLY = "--env=portfolio"
 COMMAND = re.compile(r"(?:[A-Z_]+=\S+ )?kedro run[^`\n]*")
 
 
@@ -36,17 +37,30 @@ def test_the_parameters_of_a_printed_command_are_valid(
     words = shlex.split(command)
     text = next(w.partition("=")[2] for w in words if w.startswith("--params="))
     text = text.replace("bars.parquet", str(tmp_path))
-    place = Place.make(tmp_path)
+    place = Place.make(tmp_path, "portfolio" if MONTHLY in command else "smoke")
     with place.session(_split_params(None, None, text)) as session:
         session.load_context()  # refuses what no section knows
+
+
+@pytest.fixture(scope="module")
+def monthly(tmp_path_factory: pytest.TempPathFactory) -> Place:
+    """A place in which monthly portfolios have been made once."""
+    place = Place.make(tmp_path_factory.mktemp("monthly"), "portfolio")
+    place.run("sector_portfolio")
+    return place
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("command", printed())
 def test_a_printed_command_runs(
-    command: str, copied: Place, monkeypatch: pytest.MonkeyPatch
+    command: str,
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """On the smoke market, which stands in for the default one."""
+    whole = request.getfixturevalue("monthly" if MONTHLY in command else "finished")
+    copied = whole.copy(tmp_path)
     monkeypatch.setenv("RANKING_PIPELINE_OUTPUT", str(copied.data))
     words = shlex.split(_filled_in(command, copied))
     while "=" in words[0]:

@@ -25,6 +25,7 @@ STAGES = [
     "model_training",
     "cs_ranking",
     "evaluation",
+    "backtest",
 ]
 LAYERS = (
     "raw",
@@ -52,7 +53,9 @@ def catalog_entries(project: Path) -> dict[str, Any]:
 
 
 def test_every_promised_pipeline_exists(registered: dict[str, Pipeline]) -> None:
+    months = {"candidate_selection", "promotion", "prediction", "portfolio_backtest"}
     names = {"__default__", *STAGES, "plan", "train", "cs_full", "raw_sequence"}
+    names |= months | {"sector_portfolio"}
     assert names <= set(registered)
 
 
@@ -119,7 +122,8 @@ def test_stages_left_out_leave_their_sections_out(
     registered: dict[str, Pipeline],
 ) -> None:
     inputs = registered["cs_full"].inputs()
-    assert {n for n in inputs if not n.startswith("params:")} == {"raw_bars"}
+    stored = {n for n in inputs if not n.startswith("params:")}
+    assert stored == {"raw_bars", "tuning_trials_so_far"}
 
 
 LIGHT = """
@@ -128,7 +132,8 @@ from ranking_pipeline.pipeline_registry import register_pipelines
 import ranking_pipeline.settings
 register_pipelines()
 heavy = {"torch", "sklearn", "lightgbm", "xgboost", "scipy.stats", "matplotlib",
-         "plotly", "pandera", "optuna", "pyarrow.parquet", "skops", "loky"}
+         "plotly", "pandera", "optuna", "pyarrow.parquet", "skops", "loky",
+         "arch", "skfolio"}
 print(sorted(heavy & set(sys.modules)))
 """
 
@@ -140,7 +145,10 @@ def test_the_registry_imports_no_heavy_library() -> None:
     assert done.stdout.strip().splitlines()[-1] == "[]"
 
 
-@pytest.mark.parametrize("env", ["local", "smoke", "cs_ranking", "gpu", "prod", "dask"])
+@pytest.mark.parametrize(
+    "env",
+    ["local", "smoke", "intraday", "portfolio", "cs_ranking", "gpu", "prod", "dask"],
+)
 def test_each_overlay_is_valid_and_has_a_data_root_of_its_own(
     project: Path, env: str
 ) -> None:

@@ -24,11 +24,14 @@ def models() -> None:
 @click.option("--group", help="Only the families of this group, as boosting.")
 @click.option("--names", is_flag=True, help="Only the names, one per line.")
 def list_models(group: str | None, names: bool) -> None:
-    """Print every model family; no library of a family is imported."""
+    """Print every model family; only those of other packages are imported."""
     from ranking_pipeline.models import family_list, registry
 
     try:
         rows = registry.list_models(group)
     except UserError as error:
         raise click.ClickException(str(error)) from None
-    click.echo("\n".join(rows) if names else family_list.table(rows.values()))
+    if names:
+        click.echo("\n".join(rows))
+    else:
+        click.echo(family_list.table(map(family_list.tried, rows.values())))

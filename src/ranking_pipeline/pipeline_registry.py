@@ -8,11 +8,14 @@ from kedro.pipeline import Pipeline
 
 from ranking_pipeline.pipelines import (
     audit,
+    backtest,
+    candidate_selection,
     cs_ranking,
     data_preparation,
     evaluation,
     feature_selection,
     model_training,
+    prediction,
     promotion,
     routing,
     target_ranking,
@@ -43,9 +46,12 @@ def register_pipelines() -> dict[str, Pipeline]:
     quick one. The ranking network's own pipelines refuse too few symbols, the whole
     job goes on without it. ``tuning`` searches parameters of families; the whole job
     does not. ``promotion`` puts a trained model into the production registry.
+    ``backtest`` holds the chosen row's book again, as every evaluation does once, and
+    ``portfolio_backtest`` the monthly portfolio of ``prediction``. ``sector_portfolio``
+    is the working day of a portfolio manager, from bars to a book held by the month.
     """
     everything = Pipeline(
-        [*(make() for make in STAGES.values()), evaluation.create_pipeline()]
+        [*(make() for make in STAGES.values()), _evaluated(tuple(STAGES))]
     )
     raw = [
         data_preparation.create_pipeline(),
@@ -56,22 +62,53 @@ def register_pipelines() -> dict[str, Pipeline]:
         data_preparation.create_pipeline(),
         routing.create_pipeline(evidence=False),
         model_training.create_pipeline(),
-        evaluation.create_pipeline(("data_preparation", *TRAIN)),
+        _evaluated(("data_preparation", *TRAIN)),
     ]
     return {
         "__default__": everything,
         **{name: make() for name, make in STAGES.items()},
         "cs_ranking": ranking,
         "audit": audit.create_pipeline(full=True),
-        "evaluation": evaluation.create_pipeline(),
+        "evaluation": _evaluated(tuple(STAGES)),
+        "backtest": backtest.create_pipeline(),
+        "portfolio_backtest": backtest.create_pipeline(source="portfolio"),
         "tuning": tuning.create_pipeline(),
         "promotion": promotion.create_pipeline(),
+        "candidate_selection": candidate_selection.create_pipeline(),
+        "prediction": prediction.create_pipeline(),
         "plan": _joined(PLAN),
-        "train": Pipeline([_joined(TRAIN), evaluation.create_pipeline(PLAN + TRAIN)]),
+        "train": Pipeline([_joined(TRAIN), _evaluated(PLAN + TRAIN)]),
         "unplanned": Pipeline(without_evidence),
-        "cs_full": Pipeline([_joined(CS[:1]), ranking, evaluation.create_pipeline(CS)]),
-        "raw_sequence": Pipeline([*raw, evaluation.create_pipeline(CS)]),
+        "cs_full": Pipeline([_joined(CS[:1]), ranking, _evaluated(CS)]),
+        "raw_sequence": Pipeline([*raw, _evaluated(CS)]),
+        "sector_portfolio": _sector_portfolio(),
     }
+
+
+def _sector_portfolio() -> Pipeline:
+    """Bars to monthly portfolios of a promoted model, held month after month."""
+    return Pipeline(
+        [
+            data_preparation.create_pipeline(),
+            routing.create_pipeline(evidence=False),
+            model_training.create_pipeline(),
+            _evaluated(("data_preparation", *TRAIN)),
+            promotion.create_pipeline(),
+            candidate_selection.create_pipeline(),
+            prediction.create_pipeline(after_promotion=True),
+            backtest.create_pipeline(source="portfolio", alone=False),
+        ]
+    )
+
+
+def _evaluated(stages: Sequence[str]) -> Pipeline:
+    """The evaluation with its backtest: the test split is opened once for both."""
+    return Pipeline(
+        [
+            evaluation.create_pipeline(stages),
+            backtest.create_pipeline(stages, alone=False),
+        ]
+    )
 
 
 def _joined(stages: Sequence[str]) -> Pipeline:

@@ -13,7 +13,7 @@ import pytest
 from tests.running import Place
 
 from ranking_pipeline.config import Config
-from ranking_pipeline.hooks.consistency import contradictions
+from ranking_pipeline.hooks.consistency import contradictions, untrainable
 from ranking_pipeline.hooks.lineage import parameter_digest
 from ranking_pipeline.hooks.parameters import parameter_errors
 from ranking_pipeline.sections import SECTIONS as ALL
@@ -53,7 +53,7 @@ def test_good_parameters_have_no_errors() -> None:
         ("outter", {}, "outter", "no such section"),
         ("outer.inner.n_bar", 3, "outer.inner.n_bar", "did you mean n_bars?"),
         ("outer.inner.n_bars", "three", "outer.inner.n_bars", "'three'"),
-        ("outer.name", 3, "outer.name", "valid string"),
+        ("outer.name", 3, "outer.name", "3 given, must be text"),
     ],
 )
 def test_each_mistake_names_its_key(
@@ -158,6 +158,43 @@ def test_each_contradiction_names_its_key(
     typed[section] = changed(typed[section], path, value)
     problems = contradictions(typed, "simulated")
     assert [named for named, _ in problems] == [key]
+
+
+def test_all_blocks_are_checked_also_of_families_that_are_not_trained(
+    typed: dict[str, Any],
+) -> None:
+    blocks = copy.deepcopy(typed["model_training"].parameters)
+    blocks["catboost"]["max_dept"] = 3
+    blocks["tft"]["hiden"] = 3
+    del blocks["gan"]["noise"]
+    blocks["ligthgbm"] = {}
+    typed["model_training"] = changed(typed["model_training"], "parameters", blocks)
+    problems = contradictions(typed, "simulated")
+    assert {key for key, _ in problems} == {"model_training.parameters"}
+    text = "\n".join(problem for _, problem in problems)
+    for words in (
+        "catboost: max_dept: unknown key; did you mean max_depth?",
+        "tft: hiden: unknown key; did you mean hidden?",
+        "gan: noise: missing",
+        "'ligthgbm' does not exist. Did you mean 'lightgbm'?",
+    ):
+        assert words in text
+    assert len(problems) == 4
+
+
+def test_what_cannot_be_trained_is_told_before_the_first_node(
+    typed: dict[str, Any],
+) -> None:
+    assert untrainable(typed) == []
+    typed["model_training"] = changed(
+        typed["model_training"], "sample_weights", "uniqueness"
+    )
+    typed["model_training"] = changed(
+        typed["model_training"], "parameters.lstm.hidden", -1
+    )
+    text = "\n".join(problem for _, problem in untrainable(typed))
+    assert "low_rank cannot weigh rows" in text
+    assert "hidden: -1 given, must be above 0" in text
 
 
 def test_a_family_that_does_not_exist_is_told_with_those_that_do(

@@ -152,6 +152,22 @@ def test_a_broken_package_is_told_and_is_in_nobodys_way(
         registry.family_type("mine")
 
 
+def test_a_broken_package_is_no_traceback_and_not_installed(install: Install) -> None:
+    from click.testing import CliRunner
+
+    from ranking_pipeline.cli import cli
+    from ranking_pipeline.hooks.consistency import _blocks
+
+    install("foo", {"mine": "foo:Constant"}, "import not_there\n")
+    [(key, problem)] = _blocks("families", ("mine",), {"mine": {}})
+    assert key == "families"
+    assert "cannot be loaded from foo:Constant (package foo 1.2)" in problem
+    done = CliRunner().invoke(cli, ["models", "list", "--group=plugin"])
+    [row] = (line for line in done.output.splitlines() if line.startswith("mine"))
+    assert "no: broken" in row
+    assert "ModuleNotFoundError" in done.output
+
+
 def test_a_job_of_a_family_of_another_package_runs_and_loads(
     install: Install, job: Callable[..., object]
 ) -> None:

@@ -150,6 +150,15 @@ def test_rows_without_weight_are_not_learned() -> None:
     assert np.corrcoef(score, test.features[:, 0])[0, 1] > 0.5
 
 
+def test_a_batch_without_weight_changes_nothing_and_is_no_nan() -> None:
+    train, validation, _ = parts(noisy())
+    weight = np.where(train.bars < 40, 0.0, 1.0).astype(np.float32)
+    nothing = replace(validation, weight=np.zeros(len(validation), np.float32))
+    model = fitted(replace(train, weight=weight), nothing, **SHORT)
+    assert np.isfinite(model.predict(validation).score).all()
+    assert np.isfinite([row["train_loss"] for row in model.history()]).all()
+
+
 def test_validation_weights_choose_the_epoch() -> None:
     train, validation, _ = parts(noisy())
     weight = np.linspace(0, 2, len(validation)).astype(np.float32)

@@ -407,8 +407,8 @@ def test_a_penalty_shrinks_the_trees(family: str, samples: Make) -> None:
     ("key", "value", "text"),
     [
         ("grades", 4, "grades: unknown key"),
-        ("objective", "map", "objective: Input should be"),
-        ("n_grades", 1, "n_grades: Input should be greater than 1"),
+        ("objective", "map", "objective: 'map' given, must be"),
+        ("n_grades", 1, "n_grades: 1 given, must be above 1"),
     ],
 )
 def test_parameters_are_typed_and_closed(

@@ -95,7 +95,7 @@ def test_all_faults_of_parameters_are_told_at_once(parameters: Any) -> None:
     text = str(caught.value)
     assert "alpha: unknown key" in text
     assert "clip_sigma: missing" in text
-    assert "expected_r2: Input should be less than 1 (given: 2.0)" in text
+    assert "expected_r2: 2.0 given, must be below 1.0" in text
     assert "Valid keys: expected_r2, clip_sigma" in text
 
 
@@ -154,6 +154,7 @@ def test_listings_say_what_the_families_say() -> None:
         assert (cls.family, cls.device) == (name, listing.device)
         assert cls.tasks == listing.tasks
         assert cls.sequence == listing.sequence
+        assert cls.weighted == listing.weighted
 
 
 def test_every_name_is_a_spelling_of_itself_alone() -> None:
@@ -206,7 +207,7 @@ def test_a_group_is_listed_alone_and_an_unknown_one_names_the_others() -> None:
 def test_the_command_prints_the_list() -> None:
     done = CliRunner().invoke(cli, ["models", "list", "--group=linear"])
     lines = done.output.splitlines()
-    assert lines[0].split()[:3] == ["name", "group", "device"]
+    assert lines[0].split()[:3] == ["name", "group", "stage"]
     (row,) = (line for line in lines if line.startswith("ridge"))
     assert row.split()[1:3] == ["linear", "cpu"]
     assert "ridge regression" in row

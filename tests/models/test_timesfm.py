@@ -75,7 +75,9 @@ def test_the_encoder_sees_what_the_library_sees(checkpoint: str, length: int) ->
     described = whole.last_hidden_state[:, -1]
     torch.testing.assert_close(found, described, atol=1e-5, rtol=1e-4)
     assert not any(p.requires_grad for p in encoder.model.parameters())
-    torch.testing.assert_close(encoder(series[2:3]), found[2:3])
+    # a state does not depend on how many series are described with it
+    assert torch.equal(encoder(series[2:3])[0], found[2])
+    assert torch.equal(encoder(series.repeat(60, 1))[297], found[2])
     assert encoder(series[:0]).shape == (0, 16)
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from ranking_pipeline.errors import UserError
 from ranking_pipeline.models import registry
+from ranking_pipeline.models.families.low_rank import LowRankModel
 from ranking_pipeline.models.rank_metric import MeanRankIC
 from ranking_pipeline.models.rank_queries import Queries
 from ranking_pipeline.models.samples import Samples
@@ -163,6 +164,23 @@ def test_weights_that_are_none_are_refused(family: str, samples: Make) -> None:
         fitted(family, replace(train, weight=weight))
 
 
+def test_a_family_of_ones_own_refuses_weights_unless_it_says_that_it_weighs(
+    samples: Make,
+) -> None:
+    train, _, _ = samples("regression")
+    weighed = replace(train, weight=np.ones(len(train), np.float32))
+
+    class Own(LowRankModel):
+        family = "own"
+
+    model = Own(None, seed=0, threads=1)  # type: ignore[arg-type]
+    with pytest.raises(UserError, match="own cannot be fitted: it does not weigh rows"):
+        model.check(weighed)
+    model.check(train)
+    Own.weighted = True
+    model.check(weighed)
+
+
 def test_a_family_that_cannot_weigh_rows_says_so(samples: Make) -> None:
     train, _, _ = samples("regression")
     block = {
@@ -173,5 +191,7 @@ def test_a_family_that_cannot_weigh_rows_says_so(samples: Make) -> None:
         "clip_sigma": 3.0,
     }
     model = registry.create("low_rank", block, 5, 1)
-    with pytest.raises(UserError, match=r"low_rank cannot weigh rows: set model_train"):
+    with pytest.raises(
+        UserError, match=r"low_rank cannot be fitted: it does not weigh rows: set mo"
+    ):
         model.fit(replace(train, weight=np.ones(len(train), np.float32)), None)

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from ranking_pipeline.routing.estimates import Market
-from ranking_pipeline.routing.plan import Setting
+from ranking_pipeline.routing.setting import Setting
 from ranking_pipeline.routing.walk_forward import TimeAxis
 from ranking_pipeline.splits import make_splits
 from ranking_pipeline.training.config import ModelTrainingConfig

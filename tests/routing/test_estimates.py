@@ -37,7 +37,7 @@ MEASURED = [
     ("tcn", 19_916, 99, 1.79),
     ("mixer", 19_916, 99, 2.86),
     ("transformer", 19_916, 99, 2.10),
-    ("stock_transformer", 19_916, 99, 5.86),
+    ("stock_transformer", 99_681, 99, 94.6),
     ("cross_stock", 19_916, 99, 3.19),
     ("lightgbm_rank", 79_944, 99, 2.62),
     ("lightgbm_rank", 79_944, 25, 2.55),

@@ -5,7 +5,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from plan_examples import business_days, setting, training_config
+from plan_examples import (
+    BOOSTED,
+    RIDGE,
+    TASKS,
+    business_days,
+    setting,
+    training_config,
+)
 from planted_world import selection_config, signal_world
 from routing_examples import (
     FEATURES,
@@ -18,14 +25,16 @@ from routing_examples import (
 )
 
 from ranking_pipeline.errors import UserError
-from ranking_pipeline.routing.plan import Setting, build_training_plan, plan_views
+from ranking_pipeline.routing.plan import build_training_plan
 from ranking_pipeline.routing.plan_schema import (
     Job,
     read_training_plan,
     training_plan_schema,
 )
+from ranking_pipeline.routing.plan_views import plan_views
 from ranking_pipeline.routing.render_plan import plan_markdown
 from ranking_pipeline.routing.router import make_routing_plan
+from ranking_pipeline.routing.setting import Setting
 from ranking_pipeline.routing.unplanned import (
     plan_everything,
     plan_without_evidence,
@@ -33,6 +42,13 @@ from ranking_pipeline.routing.unplanned import (
 )
 from ranking_pipeline.selection.training_data import TrainingData
 from ranking_pipeline.splits import make_splits
+
+UNLIKE = {
+    "lightgbm": BOOSTED,
+    "ridge": RIDGE,
+    "logistic": RIDGE,
+    "multi_task": {"hidden": 64, "layers": 1, "epochs": 20},
+}
 
 
 def planned(
@@ -199,6 +215,53 @@ def test_uniform_plans() -> None:
     assert [job["job_id"] for job in forced["jobs"]] == ["cs_fwd_ret_1d"]
     forced = planned(MIXED, mode="symbol_specific")
     assert [job["symbol"] for job in forced["jobs"]] == ["A|1", "B", "C"]
+
+
+def test_families_that_cannot_learn_a_target_are_told_in_the_plan() -> None:
+    features = {"fwd_ret_5d": ["a", "b"], "label_h5": ["a"]}
+    where = setting(families=("ridge", "logistic"), parameters=UNLIKE)
+    plan = plan_everything(features, {}, where)
+    families = {job["target"]: job["families"] for job in plan["jobs"]}
+    assert families == {"fwd_ret_5d": ["ridge"], "label_h5": ["ridge", "logistic"]}
+    assert plan["metadata"]["unable"] == {"logistic": ["fwd_ret_5d"]}
+    assert "- logistic is left out for fwd_ret_5d: it learns" in plan_markdown(plan)
+    assert read_training_plan(plan).model_dump(mode="json") == plan
+    alone = setting(families=("logistic",), parameters=UNLIKE)
+    plan = plan_everything(features, {}, alone)
+    assert [job["target"] for job in plan["jobs"]] == ["label_h5"]
+    with pytest.raises(UserError, match="can learn fwd_ret_5d: logistic is left out"):
+        plan_everything({"fwd_ret_5d": ["a"]}, {}, alone)
+
+
+def test_estimates_count_the_folds_of_a_cascade_and_of_ensembles() -> None:
+    """Three targets, two families, three folds."""
+    features = {name: [f"f{k}" for k in range(20)] for name in TASKS}
+
+    def estimates(**changes: Any) -> tuple[dict[str, Any], int, int]:
+        plan = plan_everything(features, {}, setting(**changes))
+        total = plan["summary"]["estimate"]
+        jobs = {job["target"]: job["estimate"] for job in plan["jobs"]}
+        return jobs, total["models"], total["fold_models"]
+
+    alone, models, folds = estimates()
+    assert (models, folds) == (2 * len(TASKS), 0)
+    stacked, models, folds = estimates(
+        ensembles={"methods": ["stacking"], "folds": 3, "families": ()}
+    )
+    assert (models, folds) == (2 * len(TASKS), 2 * len(TASKS) * 3)
+    one, more = (made["fwd_ret_1d"]["seconds"] for made in (alone, stacked))
+    assert 2 * one < more < 4.5 * one
+    chained, _, folds = estimates(strategy="cascade")
+    # the last of a chain is no factor of another
+    assert folds == 2 * (len(TASKS) - 1) * 3
+    assert sum(made["fold_models"] == 0 for made in chained.values()) == 1
+    returns = [name for name in TASKS if TASKS[name] == "regression"]
+    shared, models, folds = estimates(strategy="multi_task", parameters=UNLIKE)
+    assert (models, folds) == (1 + 2 * (len(TASKS) - len(returns)), 0)
+    fitted = [list(shared[name]["seconds_by_family"]) for name in returns]
+    assert sorted(fitted) == [[]] * (len(returns) - 1) + [["multi_task"]]
+    text = plan_markdown(plan_everything(features, {}, setting(strategy="cascade")))
+    assert "models of folds besides" in text
 
 
 def test_empty_plans() -> None:

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from scipy.stats import rankdata, spearmanr
 from tests.training.conftest import row
 
+from ranking_pipeline.errors import UserError
 from ranking_pipeline.evaluation.inference import BlockTest
 from ranking_pipeline.evaluation.model_sections import training_section
 from ranking_pipeline.jobs.config import JobsConfig
@@ -227,14 +228,10 @@ def test_a_failed_fold_skips_what_needs_it_and_says_so(made: Any) -> None:
     assert not ids & set(skipped["ensemble"])
 
 
-def test_families_limit_the_pool_and_seeds_part_it(
-    made: Any, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_families_limit_the_pool_and_seeds_part_it(made: Any) -> None:
     limited = EnsemblesConfig(methods=ALL, folds=3, families=("Ridge",))
-    jobs, found, _ = made(ensembles=limited)
-    assert found.weights.empty
-    assert "no target has two pooled models of Ridge" in caplog.text
-    assert not any(job.fold for job in jobs)
+    with pytest.raises(UserError, match=r"two or more families .*fwd_ret_2d: ridge; "):
+        made(ensembles=limited)
     _, found, _ = made(
         seeds=(1, 2),
         ensembles=EnsemblesConfig(methods=("rank_average",), folds=3, families=()),

@@ -225,7 +225,7 @@ def test_filters_are_logged_with_counts(
     assert found == ["cs_fwd_ret_2d:lightgbm"]
     assert told == [
         "plan: 3 jobs, 2 after model_types cross_sectional",
-        "plan: 2 jobs with 4 models, 1 jobs with 1 models after families",
+        "plan: 2 jobs with 4 models, 1 job with 1 model after families",
     ]
 
 
@@ -386,6 +386,18 @@ def test_all_failing_is_an_error_and_no_jobs_are_empty_tables(
     assert len(models) == len(predictions) == len(outcomes) == 0
     assert tuple(predictions.columns) == PREDICTION_COLUMNS
     assert str(predictions["timestamp"].dtype) == "datetime64[ns, UTC]"
+
+
+def test_without_any_pooled_model_a_run_ends_before_the_test_split_is_opened(
+    expand: Callable[..., list[TrainingJob]], config: ModelTrainingConfig
+) -> None:
+    jobs = expand(config)
+    ended = dict(run_jobs(jobs, run_training_job, engine="serial"))
+    for job in jobs:
+        if job.symbol is None:
+            ended[job.job_id] = Outcome("failed", error="E: x")
+    with pytest.raises(UserError, match="3 of 4 training jobs failed"):
+        collect(jobs, ended.items(), on_error="record")
 
 
 def test_a_repeated_prediction_is_refused() -> None:

@@ -80,7 +80,9 @@ def test_multi_task_makes_one_network_and_one_row_per_target(
     config = training(strategy="multi_task")
     with caplog.at_level(logging.INFO):
         jobs = planned(config)
-    assert "4 pooled regressions become 1 networks; 2 other models" in caplog.text
+    assert (
+        "1 network in the place of 4 pooled regressions (lightgbm, ridge); 2 other models"
+    ) in caplog.text
     assert [job.job_id for job in jobs] == [
         "cs_up:ridge",
         "sym_fwd_ret_2d_S01:ridge",
@@ -314,7 +316,7 @@ def test_refits_and_a_cascade_do_not_go_together(
 def test_a_second_run_reuses_all_and_engines_agree(
     strategy: str, planned: Make, training: Settings, how: How, tmp_path: Path
 ) -> None:
-    config = training(("stacking",), strategy=strategy, families=("ridge",))
+    config = training(strategy=strategy, families=("ridge",))
 
     def run(store: str, **changes: Any) -> tuple[list[Any], int]:
         plan = [

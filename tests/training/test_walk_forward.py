@@ -231,7 +231,7 @@ def run(
     job: Make, panel: Panel, parameters: Any
 ) -> Callable[..., tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]]:
     """Plan, train and collect a target over windows."""
-    from ranking_pipeline.routing.plan import Setting
+    from ranking_pipeline.routing.setting import Setting
     from ranking_pipeline.training.plan import expand_plan
 
     manifest = pd.DataFrame({"target": ["fwd_ret_2d"], "task": ["regression"]})

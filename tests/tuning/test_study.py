@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import signal
 import subprocess
@@ -86,6 +87,18 @@ def test_more_trials_go_on_with_the_study(
     assert _told(more)[:3] == _told(first)
     whole = config(n_trials=6, studies=str(tmp_path / "whole"))
     assert _told(run_study(plan, whole, how())) == _told(more)
+
+
+def test_a_resumed_study_says_what_it_found(
+    config: Config, how: How, study_plan: Plan, caplog: pytest.LogCaptureFixture
+) -> None:
+    short, long = config(n_trials=2), config(n_trials=3)
+    plan = study_plan(short)
+    with caplog.at_level(logging.INFO):
+        run_study(plan, short, how())
+        assert "goes on" not in caplog.text
+        run_study(plan, long, how())
+    assert "ridge on fwd_ret_2d goes on: 2 trials found, 1 to go" in caplog.text
 
 
 def test_a_changed_space_starts_another_study(config: Config, study_plan: Plan) -> None:

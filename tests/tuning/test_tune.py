@@ -159,6 +159,30 @@ def test_what_cannot_be_tuned_is_refused_before_any_fit(
     assert "tuning.spaces.lightgbm: expected_r2 is no parameter" in told
 
 
+def test_families_are_tuned_alone_whatever_strategy_and_ensembles_say(
+    config: Config, how: How, training: ModelTrainingConfig, tables: Tables
+) -> None:
+    settings = config(families=["ridge", "lightgbm"])
+    stacked = training.ensembles.model_copy(update={"methods": ("stacking",)})
+    other = training.model_copy(update={"strategy": "cascade", "ensembles": stacked})
+    plain, same = (
+        plan_studies(settings, one, how(), tables) for one in (training, other)
+    )
+    assert [plan.name for plan in plain] == [
+        "ridge on fwd_ret_2d",
+        "lightgbm on fwd_ret_2d",
+    ]
+    assert [plan.base for plan in same] == [plan.base for plan in plain]
+    block = {"expected_r2": 0.05, "clip_sigma": 3.0}
+    able = training.model_copy(
+        update={"parameters": {**training.parameters, "logistic": block}}
+    )
+    spaces = {"logistic": settings.spaces["ridge"].copy()}
+    lone = config(families=["logistic"], spaces=spaces)
+    with pytest.raises(UserError, match="logistic"):
+        plan_studies(lone, able, how(), tables)
+
+
 def _verdict(
     plan: StudyPlan, tuned: dict[str, Any], p: float, gain: float, better: bool
 ) -> Verdict:

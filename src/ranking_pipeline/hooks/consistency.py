@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from importlib.util import find_spec
 from typing import Any
 
@@ -11,6 +12,8 @@ from ranking_pipeline.errors import UserError
 from ranking_pipeline.features.selection import selected_factors
 from ranking_pipeline.labels.grammar import parse_targets
 from ranking_pipeline.models import registry
+from ranking_pipeline.models.family_keys import key_faults
+from ranking_pipeline.training.family_faults import training_faults
 
 SEEDED = ("target_ranking", "feature_selection", "routing")
 ESTIMATING = ("target_ranking", "feature_selection", "routing")
@@ -32,6 +35,27 @@ def contradictions(sections: Mapping[str, Any], source: str) -> list[tuple[str, 
         Where the catalog takes the raw bars from.
     """
     return [*_shared_values(sections, source), *_names(sections), *_families(sections)]
+
+
+def untrainable(sections: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What would fail job by job in training, as (key, problem); for a run that trains.
+
+    Values of the blocks of networks are checked here, which imports torch.
+    """
+    data, training = sections["data"], sections["model_training"]
+    specs = parse_targets(data.labels.targets, data.interval, data.bars_per_session)
+    tasks = {spec.name: spec.task for spec in specs}
+    ranking = sections["target_ranking"]
+    named = [*training.targets, *(() if ranking.auto else ranking.manual_targets)]
+    asked = {name: tasks[name] for name in named if name in tasks}
+    faults = training_faults(training, asked)
+    told = "\n".join(problem for _, problem in faults)
+    families = (*training.families, *training.symbol_families)
+    for family in dict.fromkeys(map(_canonical, families)):
+        check = partial(_check_values, family, training.parameters)
+        found = _problem("model_training.parameters", check)
+        faults += [fault for fault in found if fault[1] not in told]
+    return faults
 
 
 def _shared_values(
@@ -87,14 +111,13 @@ def _families(sections: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         section = sections[name]
         families = [*section.model_families, *_symbol_family(section)]
         yield from _named_twice(f"{name}.model_families", section.model_families)
-        for family in families:
-            key = f"{name}.family_parameters"
-            yield from _block(key, family, section.family_parameters)
+        key = f"{name}.family_parameters"
+        yield from _blocks(key, families, section.family_parameters)
     training = sections["model_training"]
     for key in ("families", "symbol_families"):
         yield from _named_twice(f"model_training.{key}", getattr(training, key))
-    for family in (*training.families, *training.symbol_families):
-        yield from _block("model_training.parameters", family, training.parameters)
+    named = (*training.families, *training.symbol_families)
+    yield from _blocks("model_training.parameters", named, training.parameters)
 
 
 def _named_twice(key: str, names: Sequence[str]) -> Iterator[tuple[str, str]]:
@@ -111,21 +134,40 @@ def _symbol_family(section: Config) -> list[str]:
     return [family] if family else []
 
 
-def _block(
-    key: str, family: str, blocks: Mapping[str, Any]
+def _blocks(
+    key: str, families: Sequence[str], blocks: Mapping[str, Any]
 ) -> Iterator[tuple[str, str]]:
-    """Check that a family exists and has a valid block of parameters."""
-    wrong = list(_problem(key, lambda: registry.canonical(family)))
-    yield from wrong
-    if wrong:
-        return
+    """Check that families exist and have valid blocks, and the keys of all others."""
+    for family in dict.fromkeys(_canonical(name) for name in families):
+        yield from _problem(key, partial(_check_family, family, blocks))
+    trained = {_canonical(name) for name in families}
+    for given, block in blocks.items():
+        if _canonical(given) not in trained:
+            yield from _problem(key, partial(_check_keys, given, block))
+
+
+def _check_family(family: str, blocks: Mapping[str, Any]) -> None:
+    """Refuse a family that cannot be used, or a block that it would refuse."""
     name = registry.canonical(family)
+    on_cpu = registry.listing(name).device == "cpu"
     own = [block for given, block in blocks.items() if _canonical(given) == name]
     if not own:
-        yield key, f"no block for the family {family!r}"
-    # Checking a neural block would import torch, which only training needs to.
-    elif registry.listing(name).device == "cpu":
-        yield from _problem(key, lambda: registry.validate(name, own[0]))
+        raise UserError(f"no block for the family {family!r}")
+    # Checking the values of a neural block would import torch: only a run needs to.
+    if on_cpu:
+        registry.validate(name, own[0])
+    else:
+        _check_keys(name, own[0])
+
+
+def _check_values(family: str, blocks: Mapping[str, Any]) -> None:
+    registry.validate(family, registry.block_of(blocks, family) or {})
+
+
+def _check_keys(family: str, block: Mapping[str, Any]) -> None:
+    faults = key_faults(registry.canonical(family), block)
+    if faults:
+        raise UserError(f"{family}: " + "; ".join(faults))
 
 
 def _canonical(family: str) -> str:

@@ -15,6 +15,7 @@ from kedro.pipeline import Pipeline
 
 from ranking_pipeline.datasets import ArtefactDataset
 from ranking_pipeline.errors import UserError
+from ranking_pipeline.hooks.given_leaderboard import follow_leaderboard
 from ranking_pipeline.hooks.given_plan import follow_plan
 from ranking_pipeline.hooks.lineage import claims
 from ranking_pipeline.hooks.named_by_hand import manual_faults
@@ -48,8 +49,10 @@ class InputCheck:
             # Relative paths of bars and of the model store would mean another folder.
             raise click.ClickException(f"Run from the project's folder, {project}.")
         names, asked = sorted(pipeline.inputs()), run_params.get("load_versions") or {}
+        outdated = follow_leaderboard(pipeline, catalog)
         problems = (
             version_faults(asked, pipeline, self._files)
+            or outdated
             or _unusable(names, asked, catalog, self._files)
             or self._mixed(asked, pipeline, catalog)
             or manual_faults(pipeline, catalog)

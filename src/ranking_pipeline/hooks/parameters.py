@@ -18,13 +18,15 @@ from yaml import YAMLError
 
 from ranking_pipeline.config import Config, RunConfig
 from ranking_pipeline.errors import UserError
-from ranking_pipeline.hooks.consistency import contradictions
+from ranking_pipeline.hooks.consistency import contradictions, untrainable
 from ranking_pipeline.hooks.unread import unread_parameters
 from ranking_pipeline.jobs.check import check_jobs
 from ranking_pipeline.jobs.config import JobsConfig
 from ranking_pipeline.sections import SECTIONS
+from ranking_pipeline.wording import counted, fault_key, fault_text
 
 FACTOR_STAGES = {"target_ranking", "feature_selection", "routing", "model_training"}
+TRAINED = {"routing", "model_training"}
 
 
 class ParameterCheck:
@@ -36,6 +38,7 @@ class ParameterCheck:
     def __init__(self) -> None:
         self._input_mode = "features"
         self._jobs: JobsConfig | None = None
+        self._typed: dict[str, Any] = {}
 
     @hook_impl
     def after_context_created(self, context: KedroContext) -> None:
@@ -54,13 +57,14 @@ class ParameterCheck:
             typed = {k: v.model_validate(parameters[k]) for k, v in SECTIONS.items()}
             source = str(context.config_loader["catalog"]["raw_bars"]["source"])
             errors = contradictions(typed, source)
+            self._typed = typed
             self._input_mode = RunConfig.model_validate(parameters["run"]).input_mode
             self._jobs = JobsConfig.model_validate(parameters["jobs"])
         if errors:
             where = _locations(conf, context.env)
             lines = [f"  {key}: {problem}" for key, problem in errors]
             raise click.ClickException(
-                f"{len(errors)} problem(s) in the parameters ({where}):\n"
+                f"{counted(len(errors), 'problem')} in the parameters ({where}):\n"
                 + "\n".join(lines)
             )
 
@@ -70,7 +74,8 @@ class ParameterCheck:
     ) -> None:
         """Refuse what ``run.input_mode`` rules out, and parameters without effect.
 
-        Workers that cannot be had are told here, not after the stages before them.
+        Workers that cannot be had, and families that could not be trained as asked, are
+        told here, not after the stages before them.
         """
         stages = {tag for node in pipeline.nodes for tag in node.tags}
         ranking = sorted(stages & FACTOR_STAGES)
@@ -86,6 +91,8 @@ class ParameterCheck:
                 check_jobs(self._jobs)
             except UserError as error:
                 raise click.ClickException(str(error)) from None
+        if stages & TRAINED and self._typed:
+            _refuse_untrainable(self._typed)
         unread = unread_parameters(run_params.get("runtime_params") or {}, pipeline)
         if unread:
             names = ",".join(run_params.get("pipeline_names") or ["__default__"])
@@ -94,6 +101,16 @@ class ParameterCheck:
                 "that it would change nothing; leave it out, or run a pipeline that "
                 "reads it:\n" + "\n".join(f"  {line}" for line in unread)
             )
+
+
+def _refuse_untrainable(sections: Mapping[str, Any]) -> None:
+    faults = untrainable(sections)
+    if faults:
+        lines = [f"  {key}: {problem}" for key, problem in faults]
+        raise click.ClickException(
+            f"{counted(len(faults), 'problem')} with what is to be trained:\n"
+            + "\n".join(lines)
+        )
 
 
 def _no_overlay(context: KedroContext) -> str:
@@ -127,19 +144,14 @@ def parameter_errors(
 
 
 def _describe(name: str, model: type[Config], detail: Any) -> tuple[str, str]:
-    key = ".".join([name, *(str(part) for part in detail["loc"])])
+    key = ".".join(part for part in (name, fault_key(detail)) if part)
     if detail["type"] == "extra_forbidden":
         near = get_close_matches(
             str(detail["loc"][-1]), _fields(model, detail["loc"]), 1
         )
         hint = f"did you mean {near[0]}? " if near else ""
         return key, f"unknown key; {hint}See docs/configuration.md for this section"
-    if detail["type"] == "missing":
-        return key, "missing"
-    message = detail["msg"].removeprefix("Value error, ")
-    if isinstance(detail["input"], Mapping):
-        return key, message
-    return key, f"{detail['input']!r}: {message}"
+    return key, fault_text(detail)
 
 
 def _fields(model: type[Config], place: Sequence[Any]) -> list[str]:

@@ -41,6 +41,7 @@ class RunReporter:
         self._clock = 0.0
         self._seconds: dict[str, float] = {}
         self._n_nodes = 0
+        self._at_work = ""
 
     @hook_impl
     def after_context_created(self, context: KedroContext) -> None:
@@ -55,13 +56,14 @@ class RunReporter:
         """Say what runs, and which stages of the whole job are left out."""
         self._started = datetime.now(UTC)
         self._seconds, self._n_nodes = {}, len(pipeline.nodes)
-        for stage in skipped_stages(pipeline):
-            log.info("Left out of this run: %s", stage)
+        left_out = skipped_stages(pipeline)
+        if left_out:
+            log.info("Left out of this run: %s", ", ".join(left_out))
 
     @hook_impl
     def before_node_run(self, node: Node) -> None:
         """Say which node is at work."""
-        self._clock = time.perf_counter()
+        self._clock, self._at_work = time.perf_counter(), node.name
         done = len(self._seconds) + 1
         log.info("%2d/%d  %s", done, self._n_nodes, node.name)
 
@@ -92,6 +94,7 @@ class RunReporter:
         cause = error if isinstance(error, UserError) else error.__cause__
         if isinstance(cause, UserError):
             raise click.ClickException(str(cause)) from error
+        log.error("%s failed", self._at_work)
 
     def _record(
         self,

@@ -41,6 +41,12 @@ def read_delistings(path: str | Path) -> pd.DataFrame:
     )
 
 
+def no_delistings() -> pd.DataFrame:
+    """The table where none is known: :func:`read_delistings` without a row."""
+    columns = {"symbol": "str", "date": "datetime64[ns]", "return": "float64"}
+    return pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in columns.items()})
+
+
 def closes_with_payouts(
     panel: Panel, delistings: pd.DataFrame
 ) -> npt.NDArray[np.float64]:

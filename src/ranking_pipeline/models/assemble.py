@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -58,9 +59,30 @@ def assemble(
         When a column is missing, a key is repeated or not in the panel, or a label is
         known at a bar that is not after its own: that would be a leak.
     """
-    names, end = tuple(feature_names), f"{target}__end"
+    rows = unlabelled(panel, features, task, feature_names)
+    _require(labels, ("timestamp", "symbol", target, f"{target}__end"), "labels")
+    cells = rows.bars.astype(np.int64) * panel.n_symbols + rows.symbols
+    values, label_end = _labels_of(panel, labels, target, cells)
+    _check_label_end(values, label_end, rows.bars, target)
+    return replace(
+        rows,
+        target=learning_target(values, rows.bars, task, kind),
+        label_end=label_end,
+    )
+
+
+def unlabelled(
+    panel: Panel, features: pd.DataFrame, task: str, feature_names: Sequence[str]
+) -> Samples:
+    """Rows to be scored: as of :func:`assemble`, with labels that are not known.
+
+    Raises
+    ------
+    UserError
+        When a column is missing, or a key is repeated or not in the panel.
+    """
+    names = tuple(feature_names)
     _require(features, ("timestamp", "symbol", *names), "features")
-    _require(labels, ("timestamp", "symbol", target, end), "labels")
     cells, order = _cells(panel, features, "features")
     bars, symbols = np.divmod(cells, panel.n_symbols)
     matrix = features[list(names)].to_numpy(dtype=np.float32)
@@ -68,19 +90,34 @@ def assemble(
     if order is not None or not tradable.all():
         kept = np.flatnonzero(tradable)
         matrix = matrix[kept if order is None else order[kept]]
-        cells, bars, symbols = cells[kept], bars[kept], symbols[kept]
-    values, label_end = _labels_of(panel, labels, target, cells)
-    _check_label_end(values, label_end, bars, target)
+        bars, symbols = bars[kept], symbols[kept]
     return Samples(
         panel=panel,
         bars=bars,
         symbols=symbols,
         features=np.ascontiguousarray(matrix),
         feature_names=names,
-        target=learning_target(values, bars, task, kind),
-        label_end=label_end,
+        target=np.full(len(bars), np.nan, dtype=np.float32),
+        label_end=np.full(len(bars), UNKNOWN, dtype=np.intp),
         task=task,
     )
+
+
+def scaled_features(
+    features: npt.NDArray[np.float32], bars: npt.NDArray[np.intp], scale: str
+) -> npt.NDArray[np.float32]:
+    """Put factors (n, F) of whole cross-sections on the scale that a model gets.
+
+    Parameters
+    ----------
+    features : ndarray, shape (n, F)
+    bars : ndarray of int, shape (n,)
+    scale : str
+        ``rank``: normal scores of the ranks within the bar; ``raw``: as they are.
+    """
+    if scale == "raw":
+        return features
+    return normal_scores(feature_ranks(features, bars))
 
 
 def feature_ranks(

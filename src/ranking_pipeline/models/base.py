@@ -62,6 +62,7 @@ class BaseModel(ABC):
     device: ClassVar[str]  # "cpu" or "gpu": the training stage to which it belongs
     tasks: ClassVar[frozenset[str]]
     sequence: ClassVar[bool] = False  # learns from windows of bars, not from factors
+    weighted: ClassVar[bool] = False  # a fit counts each row by its weight
     requires_gpu: ClassVar[bool] = False  # cannot be trained on a CPU at all
     experimental: ClassVar[bool] = False  # to be tried, not to be relied on
     extra: ClassVar[str] = ""  # of ranking_pipeline: installs the packages it needs
@@ -112,8 +113,9 @@ class BaseModel(ABC):
         ------
         UserError
             For an unsuitable task, no rows, no features, unknown targets, labels that
-            are no class of the task, infinite features, or weights that are no weights.
-            A NaN feature is allowed: it means "not yet known".
+            are no class of the task, infinite features, weights that are no weights, or
+            any weights where the family does not weigh rows, which would be ignored in
+            silence. A NaN feature is allowed: it means "not yet known".
         """
         faults = []
         if train.task not in self.tasks:
@@ -122,6 +124,11 @@ class BaseModel(ABC):
             faults.append("there are no labelled rows")
         if not self.sequence and not train.feature_names:
             faults.append("there are no features")
+        if train.weight is not None and not self.weighted:
+            faults.append(
+                "it does not weigh rows: set model_training.sample_weights to none, or "
+                f"leave {self.family} out of the list of families"
+            )
         faults += [*_target_faults(train), *_value_faults(train)]
         if faults:
             raise UserError(f"{self.family} cannot be fitted: " + "; ".join(faults))

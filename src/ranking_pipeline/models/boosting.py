@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
 from ranking_pipeline.config import Config
-from ranking_pipeline.models.base import BaseModel
-from ranking_pipeline.models.classes import loss_history
+from ranking_pipeline.models.base import BaseModel, PredictionOutput
+from ranking_pipeline.models.classes import CLASSES, class_output, loss_history
 from ranking_pipeline.models.rank_scale import ScoreScale
 from ranking_pipeline.models.samples import Samples
 
@@ -60,8 +62,28 @@ def huber_delta(rows: Samples) -> float:
     return 1.345 * spread if spread > 0 else 1.0
 
 
+@dataclass(frozen=True)
+class LossNames:
+    """What a library calls losses.
+
+    Attributes
+    ----------
+    objectives
+        Its name of ``l2``, ``huber`` and ``quantile``, and of both kinds of classes.
+    huber, quantile
+        The parameter that holds the error from which Huber's loss is linear, and the
+        one that holds the quantile.
+    """
+
+    objectives: Mapping[str, str]
+    huber: str
+    quantile: str
+
+
 class BoostedTrees(BaseModel):
     """What boosted trees share, whatever the library and the objective."""
+
+    weighted: ClassVar[bool] = True
 
     _booster: Any
     _scale: ScoreScale | None = None  # of objectives that only rank
@@ -92,3 +114,36 @@ class BoostedTrees(BaseModel):
     @abstractmethod
     def _shares(self, rows: Samples) -> npt.NDArray[np.float32]:
         """TreeSHAP values of each class and its constant, shape (n, C * (F + 1))."""
+
+
+class PointwiseTrees(BoostedTrees):
+    """Boosted trees whose loss looks at each row by itself: returns, or classes."""
+
+    tasks: ClassVar[frozenset[str]] = frozenset({"regression", *CLASSES})
+    losses: ClassVar[LossNames]
+
+    def predict(self, rows: Samples) -> PredictionOutput:
+        """Score rows with the rounds up to the best one."""
+        raw = self._margin(rows)
+        if raw.ndim > 1:
+            return class_output(raw)
+        if self._objective() == self.losses.objectives["binary"]:
+            return class_output(np.column_stack([1 - raw, raw]))
+        return PredictionOutput(raw.astype(np.float32))
+
+    def _loss(self, train: Samples) -> dict[str, Any]:
+        """Objective of the library for these rows, and what it takes."""
+        returns = train.task == "regression"
+        kind = self.config.objective if returns else train.task
+        objective = {"objective": self.losses.objectives[kind]}
+        if kind == "huber":
+            return {**objective, self.losses.huber: huber_delta(train)}
+        if kind == "quantile":
+            return {**objective, self.losses.quantile: self.config.quantile}
+        if kind == "three_class":
+            return {**objective, "num_class": len(CLASSES[kind])}
+        return objective
+
+    @abstractmethod
+    def _objective(self) -> str:
+        """Objective that the booster was trained with, as its library calls it."""

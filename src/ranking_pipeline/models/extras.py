@@ -28,10 +28,14 @@ def require(family: str, extra: str) -> None:
     UserError
         One line that names the packages and the extra that installs them.
     """
-    absent = missing(extra)
-    if absent:
-        raise UserError(
-            f"model family {family!r} needs the package {', '.join(absent)}, which is "
-            f"not installed: pip install 'ranking_pipeline[{extra}]', or take "
-            f"{family!r} out of the list of families."
-        )
+    if missing(extra):
+        raise UserError(absent_text(family, extra))
+
+
+def absent_text(family: str, extra: str) -> str:
+    """Say which packages a family lacks, and what installs them."""
+    return (
+        f"model family {family!r} needs the package {', '.join(missing(extra))}, which "
+        f"is not installed: pip install 'ranking_pipeline[{extra}]', or take "
+        f"{family!r} out of the list of families."
+    )

@@ -15,6 +15,7 @@ _DECLARED: Mapping[str, type] = {
     "device": str,
     "tasks": frozenset,
     "sequence": bool,
+    "weighted": bool,
     "requires_gpu": bool,
     "experimental": bool,
     "extra": str,

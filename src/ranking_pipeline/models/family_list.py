@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from ranking_pipeline.errors import UserError
 from ranking_pipeline.models import extras, registry
+from ranking_pipeline.models.source_text import source_of
 
 _UNKNOWN = ("description", "device", "tasks", "sequence")
-_COLUMNS = ("name", "group", "device", "tasks", "installed", "description")
+_COLUMNS = ("name", "group", "stage", "tasks", "installed", "description")
+
+
+_STAGES = (
+    "Stage: families of cpu train first, those of gpu after them; these are networks, "
+    "which\ntrain on a device where their parameter device names one (--env=gpu), and "
+    "on the CPU\notherwise."
+)
 
 
 @dataclass(frozen=True)
@@ -38,7 +46,9 @@ class FamilyInfo:
     extra
         Extra of ``ranking_pipeline`` that installs what it needs; "" for none.
     installed
-        Whether it can be used here.
+        Whether the packages that it needs are there.
+    fault
+        Why it cannot be loaded, where that was tried, see :func:`tried`.
     place
         Module, and package where it is not ours.
     """
@@ -53,6 +63,7 @@ class FamilyInfo:
     experimental: bool
     extra: str
     installed: bool
+    fault: str
     place: str
 
 
@@ -75,22 +86,41 @@ def describe(name: str) -> FamilyInfo:
         experimental=declared.get("experimental", False),
         extra=extra,
         installed=not extras.missing(extra),
+        fault="",
         place=" and ".join(places),
     )
 
 
+def tried(row: FamilyInfo) -> FamilyInfo:
+    """Load a family of another package: its text does not tell whether that works."""
+    if row.group != "plugin":
+        return row
+    try:
+        registry.family_type(row.name)
+    except UserError as error:
+        return replace(row, installed=False, fault=str(error))
+    return row
+
+
 def table(families: Iterable[FamilyInfo]) -> str:
-    """Lay families out as text, one per line under a line of titles."""
-    rows = [_COLUMNS, *map(_cells, families)]
+    """Lay families out as text, one per line under a line of titles.
+
+    The stage ``gpu`` trains after ``cpu``, on a device where the parameters name one
+    and on the CPU otherwise. What is wrong with a broken family stands below.
+    """
+    listed = list(families)
+    rows = [_COLUMNS, *map(_cells, listed)]
     widths = [max(len(row[k]) for row in rows) for k in range(len(_COLUMNS) - 1)]
     lines = [
         "  ".join([*map(str.ljust, row[:-1], widths), row[-1]]).rstrip() for row in rows
     ]
-    return "\n".join(lines)
+    faults = [row.fault for row in listed if row.fault]
+    return "\n".join([*lines, "", _STAGES, *faults])
 
 
 def _cells(row: FamilyInfo) -> tuple[str, ...]:
     installed = "yes" if row.installed else f"no: pip install '{_wanted(row)}'"
+    installed = "no: broken" if row.fault else installed
     marks = ["(experimental)"] if row.experimental else []
     described = " ".join([row.description, *marks])
     tasks = ", ".join(sorted(row.tasks))
@@ -108,7 +138,7 @@ def _declared(name: str) -> dict[str, Any]:
         keys = (*_UNKNOWN, "requires_gpu", "experimental", "extra")
         return {key: getattr(known, key) for key in keys}
     module, attribute = registry.module_of(name)
-    file = _source_of(module)
+    file = source_of(module)
     found = dict(_classes(file)).get(name if not attribute else f":{attribute}", {})
     listed = registry.LISTINGS.get(name)
     if listed is None:
@@ -156,20 +186,3 @@ def _literal(value: ast.expr | None) -> Any:
         return None if value is None else ast.literal_eval(value)
     except ValueError:
         return None
-
-
-def _source_of(module: str) -> Path | None:
-    """File of a module whose packages are not imported to find it."""
-    first, *parts = module.split(".")
-    try:
-        spec = find_spec(first)
-    except (ImportError, ValueError):
-        return None
-    if spec is None or not parts:
-        return Path(spec.origin) if spec and spec.origin else None
-    for folder in spec.submodule_search_locations or ():
-        place = Path(folder).joinpath(*parts)
-        for file in (place.with_suffix(".py"), place / "__init__.py"):
-            if file.is_file():
-                return file
-    return None

@@ -47,6 +47,7 @@ class Forest(BaseModel):
     """
 
     device: ClassVar[str] = "cpu"
+    weighted: ClassVar[bool] = True
     tasks: ClassVar[frozenset[str]] = frozenset({"regression", *CLASSES})
     config_type: ClassVar[type[Config]] = ForestConfig
 

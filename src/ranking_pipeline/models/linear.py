@@ -41,6 +41,7 @@ class LinearModel(BaseModel):
     """
 
     device: ClassVar[str] = "cpu"
+    weighted: ClassVar[bool] = True
 
     _state: dict[str, FloatArray]
 

@@ -25,6 +25,8 @@ class Listing:
         Other spellings, in lower case without separators.
     tasks
         What it can learn.
+    weighted
+        Whether it counts rows by their weights.
     """
 
     module: str
@@ -33,6 +35,7 @@ class Listing:
     sequence: bool
     aliases: tuple[str, ...] = ()
     tasks: frozenset[str] = TASKS
+    weighted: bool = True
 
 
 _ROOM = "ranking_pipeline.models.families"
@@ -74,7 +77,13 @@ LISTINGS: dict[str, Listing] = {
         _CLASSES,
     ),
     "low_rank": Listing(
-        f"{_ROOM}.low_rank", "linear", "cpu", False, ("reducedrank",), _RETURNS
+        f"{_ROOM}.low_rank",
+        "linear",
+        "cpu",
+        False,
+        ("reducedrank",),
+        _RETURNS,
+        weighted=False,
     ),
     "lightgbm_rank": Listing(
         f"{_ROOM}.lightgbm_rank",

@@ -16,6 +16,11 @@ from ranking_pipeline.models.families.mlp import MlpModel
 class OwnNetworkModel(MlpModel):
     """What these families share: the inputs of mlp, and a network of their own."""
 
+    @property
+    def _trained_on(self) -> torch.device:
+        """Device that holds the network."""
+        return next(self._network.parameters()).device
+
     @abstractmethod
     def _body(
         self, spec: NetworkSpec, length: int, channels: int, outputs: int

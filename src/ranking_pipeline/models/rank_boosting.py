@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import ClassVar
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import numpy as np
 from pydantic import Field
@@ -83,6 +84,15 @@ class RankingTrees(BoostedTrees):
         self, train: Queries, held_out: tuple[Queries, MeanRankIC] | None
     ) -> None:
         """Boost on the queries; stop early by the metric of those held out."""
+
+    @abstractmethod
+    def _row_hessian(self, data: Any, parameters: Mapping[str, Any]) -> float:
+        """Mean second derivative of a row before the first tree, from a stump.
+
+        It is 1 for squared error. Ranking objectives divide by sums over the query, so
+        that theirs depends on the size of the bars; with it a penalty and a smallest
+        leaf mean the same number of rows everywhere.
+        """
 
     def _held_out(
         self, validation: Samples | None

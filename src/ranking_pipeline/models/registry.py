@@ -15,6 +15,7 @@ from ranking_pipeline.models.base import BaseModel
 from ranking_pipeline.models.entry_points import PlugIn, plug_ins
 from ranking_pipeline.models.family_checks import faults_of, place_of, same_definition
 from ranking_pipeline.models.family_names import Known, find
+from ranking_pipeline.wording import fault_key, fault_text
 
 if TYPE_CHECKING:
     from ranking_pipeline.models.family_list import FamilyInfo
@@ -82,7 +83,14 @@ def listing(name: str) -> Listing:
     if name in LISTINGS:
         return LISTINGS[name]
     cls, group = family_type(name), group_of(name)
-    return Listing(cls.__module__, group, cls.device, cls.sequence, tasks=cls.tasks)
+    return Listing(
+        cls.__module__,
+        group,
+        cls.device,
+        cls.sequence,
+        tasks=cls.tasks,
+        weighted=cls.weighted,
+    )
 
 
 def group_of(name: str) -> str:
@@ -149,6 +157,8 @@ def canonical(name: str) -> str:
         a short name of several families, with their full names; for a name that two
         packages claim, with both places.
     """
+    if name in LISTINGS and not _brought(name):
+        return name
     known = {one: Known(group_of(one), _aliases(one)) for one in names()}
     found = find(str(name), known)
     claims = places(found)
@@ -191,6 +201,23 @@ def _load(plug_in: PlugIn) -> None:
             f"{plug_in.place} promises the model family {plug_in.name!r} and brings "
             f"{brought}. The name of an entry point is that of its family."
         )
+
+
+def block_of(
+    blocks: Mapping[str, Mapping[str, Any]], family: str
+) -> Mapping[str, Any] | None:
+    """Parameter block of a family, under any spelling of its name; None: there is none.
+
+    Raises
+    ------
+    UserError
+        For an unknown family, also among the names of the blocks.
+    """
+    if family in blocks:
+        return blocks[family]
+    wanted = canonical(family)
+    own = [block for name, block in blocks.items() if canonical(name) == wanted]
+    return own[0] if own else None
 
 
 def validate(family: str, parameters: Mapping[str, Any]) -> Config:
@@ -266,10 +293,13 @@ def _feature_faults(features: Sequence[str]) -> list[str]:
 
 def _unlike_listing(cls: type[BaseModel]) -> list[str]:
     listed = LISTINGS.get(cls.family)
-    declared = (cls.device, cls.sequence)
-    if listed is None or (listed.device, listed.sequence) == declared:
-        return []
-    return ["device or sequence differs from the listing in listings.py"]
+    told = ("device", "sequence", "weighted")
+    unlike = [
+        name
+        for name in told
+        if listed is not None and getattr(listed, name) != getattr(cls, name)
+    ]
+    return [f"{name} differs from the listing in listings.py" for name in unlike]
 
 
 def _import(module: str, name: str) -> None:
@@ -285,10 +315,4 @@ def _import(module: str, name: str) -> None:
 
 
 def _describe(fault: Any) -> str:
-    key = ".".join(str(part) for part in fault["loc"])
-    kind = fault["type"]
-    if kind == "extra_forbidden":
-        return f"  {key}: unknown key"
-    if kind == "missing":
-        return f"  {key}: missing"
-    return f"  {key}: {fault['msg']} (given: {fault['input']!r})"
+    return f"  {fault_key(fault)}: {fault_text(fault)}"

@@ -12,7 +12,22 @@ def column_moments(
     features: npt.NDArray[np.float32],
     weight: npt.NDArray[np.floating] | None = None,
 ) -> tuple[FloatArray, FloatArray]:
-    """Mean and reciprocal deviation per column, both of shape (F,).
+    """Mean and reciprocal deviation per column; see :func:`mean_and_deviation`.
+
+    Returns
+    -------
+    mean, scale : ndarray of float64, shape (F,)
+        A scale of 0 where a column does not vary.
+    """
+    mean, spread = mean_and_deviation(features, weight)
+    return mean, np.divide(1.0, spread, out=np.zeros_like(spread), where=spread > 0)
+
+
+def mean_and_deviation(
+    features: npt.NDArray[np.float32],
+    weight: npt.NDArray[np.floating] | None = None,
+) -> tuple[FloatArray, FloatArray]:
+    """Mean and deviation per column, in 64 bits: long sums of 32 bits stop growing.
 
     Parameters
     ----------
@@ -23,8 +38,8 @@ def column_moments(
 
     Returns
     -------
-    mean, scale : ndarray of float64, shape (F,)
-        A scale of 0 where a column does not vary.
+    mean, deviation : ndarray of float64, shape (F,)
+        A deviation of 0 where a column does not vary.
     """
     known = np.isfinite(features)
     share = known if weight is None else known * weight.astype(np.float64)[:, None]
@@ -37,7 +52,7 @@ def column_moments(
         squares *= share
     spread = np.sqrt(squares.sum(axis=0) / count)
     told = spread > 1e-12 * np.maximum(1.0, np.abs(mean))
-    return mean, np.divide(1.0, spread, out=np.zeros_like(spread), where=told)
+    return mean, np.where(told, spread, 0.0)
 
 
 def standardised(

@@ -19,7 +19,7 @@ _FAMILY = "timesfm"
 _MODEL_TYPE = "timesfm"
 # Frequency 0 is TimesFM's class of daily and faster series.
 _HIGH_FREQUENCY = 0
-_WINDOWS_AT_ONCE = 1024
+_WINDOWS_AT_ONCE = 256
 
 
 @dataclass(frozen=True)
@@ -85,15 +85,19 @@ class TimesFmEncoder:
 
     @torch.no_grad()
     def __call__(self, series: Tensor) -> Tensor:
-        """Describe series (N, L) by (N, width), some at a time.
+        """Describe series (N, L) by (N, width), always the same number at a time.
 
-        Missing bars in front of a whole number of patches are marked as padding.
+        The last bits of a product of matrices depend on their size, and a row's state
+        must not depend on how many rows there are: the last part is filled up with
+        copies of its first series. Missing bars in front of a whole number of patches
+        are marked as padding.
         """
         if not len(series):
             return series.new_zeros(0, self.width)
-        some = torch.split(series, _WINDOWS_AT_ONCE)
-        parts = [self._described(part) for part in some]
-        return torch.cat(parts)
+        lacking = -len(series) % _WINDOWS_AT_ONCE
+        whole = torch.cat([series, series[:1].expand(lacking, -1)])
+        some = torch.split(whole, _WINDOWS_AT_ONCE)
+        return torch.cat([self._described(part) for part in some])[: len(series)]
 
     def _described(self, series: Tensor) -> Tensor:
         n_padded = -series.shape[1] % int(self.model.config.patch_length)

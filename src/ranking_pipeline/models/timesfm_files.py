@@ -17,8 +17,8 @@ REMEDY = (
 )
 
 
-def weight_files(folder: str) -> dict[str, str]:
-    """SHA-256 of each file of a checkpoint that is read, by name.
+def checkpoint_files(folder: str) -> list[Path]:
+    """Files of a checkpoint that are read; they are not opened.
 
     Raises
     ------
@@ -33,7 +33,18 @@ def weight_files(folder: str) -> dict[str, str]:
             f"({CONFIG} and *.safetensors). {REMEDY}"
         )
     index = sorted(place.glob("*.safetensors.index.json"))
-    return {path.name: _hash(path) for path in [place / CONFIG, *weights, *index]}
+    return [place / CONFIG, *weights, *index]
+
+
+def weight_files(folder: str) -> dict[str, str]:
+    """SHA-256 of each file of a checkpoint that is read, by name.
+
+    Raises
+    ------
+    UserError
+        See :func:`checkpoint_files`.
+    """
+    return {path.name: _hash(path) for path in checkpoint_files(folder)}
 
 
 def check_files(folder: str, expected: Mapping[str, str]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ranking_pipeline.models import registry
@@ -48,6 +48,7 @@ def estimate(
     readers: int,
     market: Market,
     config: PlannedTraining,
+    folds: Mapping[str, int] | None = None,
 ) -> Estimate:
     """Estimate one row of the plan: all of its families and seeds.
 
@@ -62,6 +63,10 @@ def estimate(
         each of them carries its share of the reading.
     market : Market
     config : PlannedTraining
+    folds : mapping of family to int, optional
+        What is fitted, and on how many folds besides, see
+        :func:`ranking_pipeline.routing.planned_fits.planned_fits`; without it the
+        families of the row, on no folds.
 
     Returns
     -------
@@ -72,22 +77,25 @@ def estimate(
     work = Work(fitted, n_features, row["target"] in market.classes)
     table = float(market.rows) * n_features
     load = LOAD_SECONDS_PER_CELL * table / max(1, readers)
-    seeds, families = len(config.seeds), list(row["families"])
-    by_family = {
-        family: round(
-            seeds * (fit_seconds(family, work, _block(config, family)) + JOB_SECONDS)
-            + load / len(families),
-            2,
-        )
-        for family in families
-    }
+    fits = dict.fromkeys(row["families"], 0) if folds is None else folds
+    if not fits:
+        return Estimate(rows=0, megabytes=0, seconds=0.0, seconds_by_family={})
+    seeds, by_family = len(config.seeds), dict[str, float]()
+    for family, n_folds in fits.items():
+        block = registry.block_of(config.parameters, family) or {}
+        seconds = fit_seconds(family, work, block) + JOB_SECONDS
+        if n_folds:
+            part = replace(work, rows=round(fitted * (n_folds - 1) / n_folds))
+            seconds += n_folds * (fit_seconds(family, part, block) + JOB_SECONDS)
+        by_family[family] = round(seeds * seconds + load / len(fits), 2)
     base = WORKER_MEGABYTES + TABLE_COPIES * 4 * table / MEGABYTE
-    added = max(fit_megabytes(family, work) for family in families)
+    added = max(fit_megabytes(family, work) for family in fits)
     return Estimate(
         rows=fitted,
         megabytes=round(base + added),
         seconds=round(sum(by_family.values()), 2),
         seconds_by_family=by_family,
+        fold_models=sum(fits.values()),
     )
 
 
@@ -108,7 +116,8 @@ def totals(jobs: Sequence[Job]) -> Totals:
             stages[registry.listing(family).device].append(seconds)
     return Totals(
         rows=sum(e.rows for e in known),
-        models=sum(len(job.families) for job in jobs),
+        models=sum(_models(job) for job in jobs),
+        fold_models=sum(one.fold_models for one in known),
         on_workers=tuple(_on(n, known, stages.values()) for n in WORKERS_SHOWN),
     )
 
@@ -132,8 +141,7 @@ def _makespan(seconds: Iterable[float], workers: int) -> float:
     return max(free)
 
 
-def _block(config: PlannedTraining, family: str) -> Mapping[str, Any]:
-    for name, block in config.parameters.items():
-        if registry.canonical(name) == registry.canonical(family):
-            return block
-    return {}
+def _models(job: Job) -> int:
+    """Models of a job; a strategy may fit another number than its families'."""
+    known = job.families if job.estimate is None else job.estimate.seconds_by_family
+    return len(known)

@@ -166,6 +166,15 @@ def _network(row_bar_unit: float) -> Callable[[Work, Parameters], float]:
     return cost
 
 
+def _stock_transformer(work: Work, block: Parameters) -> float:
+    symbols, bars = block["symbols_per_timestamp"], block["timestamps_per_epoch"]
+    drawn = work.rows if None in (symbols, bars) else min(work.rows, symbols * bars)
+    hidden, length = block["hidden"], block["sequence_length"]
+    # narrow ones take as long as their small operations, wide ones multiply matrices
+    row = 1.2e-7 * length * hidden * (1 + hidden / 128) * block["layers"]
+    return float(1.0 + block["epochs"] * drawn * row)
+
+
 def _other(work: Work, block: Parameters) -> float:
     return 0.1 + 100 * (0.01 + 2.5e-9 * work.cells)
 
@@ -195,7 +204,7 @@ _COSTS: dict[str, Callable[[Work, Parameters], float]] = {
     "tcn": _network(1.0e-8),
     "mixer": _network(3.6e-8),
     "transformer": _network(1.4e-8),
-    "stock_transformer": _network(1.2e-7),
+    "stock_transformer": _stock_transformer,
     "cross_stock": _network(3.1e-8),
     "cnn1d": _network(1.0e-8),
     "nhits": _network(2.6e-9),

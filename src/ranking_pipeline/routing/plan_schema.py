@@ -25,7 +25,16 @@ class Estimate(Config):
     rows: int = Field(ge=0, description="labelled rows fitted, after thinning")
     megabytes: int = Field(ge=0, description="memory of the worker at its highest")
     seconds: float = Field(ge=0, description="all families and seeds, one thread")
-    seconds_by_family: dict[str, float] = Field(description="the same, by family")
+    seconds_by_family: dict[str, float] = Field(
+        description="the same, by the family that is fitted; none where another job's "
+        "network learns the target too"
+    )
+    # 0 in plans that were made before folds were counted
+    fold_models: int = Field(
+        0,
+        ge=0,
+        description="models of folds besides, for weights of ensembles and a cascade",
+    )
 
 
 class Job(Config):
@@ -87,6 +96,9 @@ class Totals(Config):
 
     rows: int = Field(description="rows fitted in all")
     models: int = Field(description="models, not counting seeds")
+    fold_models: int = Field(
+        0, description="models of folds besides, not counting seeds"
+    )
     on_workers: tuple[OnWorkers, ...] = Field(
         description="for several numbers of workers: a plan does not depend on those "
         "that will carry it out"

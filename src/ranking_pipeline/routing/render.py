@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
+from ranking_pipeline.evaluation.formats import format_cell
 from ranking_pipeline.routing.markdown import table
 from ranking_pipeline.routing.states import RULES
 
@@ -91,9 +92,13 @@ def _overview(plan: Mapping[str, Any]) -> list[str]:
 
 
 def _own_models(target: Mapping[str, Any]) -> str:
-    routes = [choice["route"] for choice in target["symbols"].values()]
-    own = sum(route in {"SYMBOL_SPECIFIC", "BOTH", "EXPERIMENTAL"} for route in routes)
-    return f"{own} of {len(routes)}" if routes else "not compared"
+    """Symbols with a model of their own, and those that get one on trial."""
+    choices = list(target["symbols"].values())
+    own = sum(choice["route"] in {"SYMBOL_SPECIFIC", "BOTH"} for choice in choices)
+    # the route of a symbol may be the pooled model's trial
+    trial = sum({one["route"], one["state"]} == {"EXPERIMENTAL"} for one in choices)
+    more = f", {trial} on trial" if trial else ""
+    return f"{own} of {len(choices)}{more}" if choices else "not compared"
 
 
 def _target(plan: Mapping[str, Any], target: Mapping[str, Any]) -> list[str]:
@@ -122,7 +127,7 @@ def _pooled(pooled: Mapping[str, Any]) -> list[str]:
         ("score [95 %]", _score(pooled), scores),
         (f"t over {pooled['n_bars']} bars", _number(pooled["t"], 1),
          f"at least {limits['min_t']:g}"),
-        ("q over the targets", _number(pooled["q"], 3), "reported"),
+        ("q over the targets", format_cell(pooled["q"], "p"), "reported"),
         ("stability of importances", f"{pooled['stability']} ({stable})", "reported"),
     ]  # fmt: skip
     if pooled["failed_model_families"]:
@@ -187,12 +192,12 @@ def _table(shown: Mapping[str, Any]) -> list[str]:
             v["rule"],
             _signed(v["score"]),
             _number(v["t"], 1),
-            _number(v["own_q"], 3),
+            format_cell(v["own_q"], "p"),
             _signed(v["pooled_score"]),
             _number(v["pooled_t"], 1),
             _signed(v["delta"]),
             _number(v["delta_t"], 1),
-            _number(v["q"], 3),
+            format_cell(v["q"], "p"),
             _signed(v["expected_gain"]),
             v["n_rows"],
         )

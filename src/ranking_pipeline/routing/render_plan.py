@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ranking_pipeline.routing.markdown import table
+from ranking_pipeline.training.plan_filters import told_unable
+from ranking_pipeline.wording import counted
 
 SHOWN_SYMBOLS = 100
 TIMES = ("train_start", "train_end", "predict_start", "predict_end")
@@ -41,10 +43,13 @@ def plan_markdown(plan: Mapping[str, Any]) -> str:
 
 
 def _left_out(metadata: Mapping[str, Any]) -> list[str]:
-    """Name the windows that are not planned because they cannot have enough rows."""
+    """Name families that cannot learn a target, and windows with too few rows."""
+    unable = metadata.get("unable", {})
+    lines = [f"- {told_unable(*one)}." for one in unable.items()]
+    lines += [""] if lines else []
     scarce = metadata.get("too_few_rows", {})
     if not scarce:
-        return []
+        return lines
     fewest = metadata["walk_forward"]["min_train_rows"]
     first = ", ".join(f"{name} ({rows})" for name, rows in [*scarce.items()][:5])
     more = f" and {len(scarce) - 5} more" if len(scarce) > 5 else ""
@@ -52,14 +57,17 @@ def _left_out(metadata: Mapping[str, Any]) -> list[str]:
         f"Left out, because fewer than `min_train_rows` {fewest} rows can be fitted: "
         f"{first}{more}. Their months have no prediction of these models."
     )
-    return [text, ""]
+    return [*lines, text, ""]
 
 
 def _totals(summary: Mapping[str, Any]) -> list[str]:
     cost = summary["estimate"]
+    folds = cost.get("fold_models", 0)
+    more = f", and {counted(folds, 'model')} of folds besides," if folds else ""
     text = (
-        f"{summary['total_jobs']} jobs with {cost['models']} models (one per family) "
-        f"learn from {cost['rows']:,} rows in all."
+        f"{counted(summary['total_jobs'], 'job')} with "
+        f"{counted(cost['models'], 'model')} (one per family){more} learn from "
+        f"{cost['rows']:,} rows in all."
     )
     rows = [
         (on["workers"], minutes(on["minutes"]), f"{on['peak_megabytes']:,}")

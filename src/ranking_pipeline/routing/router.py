@@ -142,7 +142,7 @@ def _target_route(
     best = _best_state([row["state"] for row in symbols])
     reason = f"pooled {pooled['state']}: {pooled['reason']}"
     if symbols:
-        reason += f"; {_count(symbols)}"
+        reason += f"; {_count(pooled, symbols)}"
     return combine_states(pooled["state"], best), reason
 
 
@@ -174,11 +174,12 @@ def _best_state(states: list[str]) -> str:
     return EXPERIMENTAL if EXPERIMENTAL in states else DISALLOWED
 
 
-def _count(symbols: Sequence[Row]) -> str:
+def _count(pooled: Row, symbols: Sequence[Row]) -> str:
     good = sum(row["state"] in GOOD for row in symbols)
     trial = sum(row["state"] == EXPERIMENTAL for row in symbols)
-    text = f"{good} of {len(symbols)} symbols get a model of their own"
-    return f"{text}, {trial} experimental" if trial else text
+    text = f"{good} of {len(symbols)} symbols earn a model of their own"
+    what = "more would be hopeful" if pooled["state"] in GOOD else "more on trial"
+    return f"{text}, {trial} {what}" if trial else text
 
 
 def _limits(row: Row, config: RoutingConfig) -> Limits:

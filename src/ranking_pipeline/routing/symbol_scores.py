@@ -16,7 +16,7 @@ from ranking_pipeline.models import registry
 from ranking_pipeline.models.learning_target import learning_target
 from ranking_pipeline.routing.config import RoutingConfig
 from ranking_pipeline.routing.two_sided import of_difference, of_two_sided_folds
-from ranking_pipeline.selection.out_of_fold import fit_family, parameter_blocks
+from ranking_pipeline.selection.out_of_fold import fit_family
 from ranking_pipeline.selection.problem import Fold, Problem, Rows
 from ranking_pipeline.selection.stability import (
     UNKNOWN,
@@ -222,7 +222,7 @@ def _auc(score: Series, label: Series, task: str) -> float:
 
 def _require_parameters(config: RoutingConfig) -> None:
     family = registry.canonical(config.symbol_family)
-    if family not in parameter_blocks(config):
+    if registry.block_of(config.family_parameters, family) is None:
         raise UserError(
             f"routing.family_parameters has no block for {family}, which is "
             "routing.symbol_family; add one."

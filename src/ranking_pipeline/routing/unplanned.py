@@ -6,12 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ranking_pipeline.errors import UserError
-from ranking_pipeline.routing.plan import (
-    CROSS_SECTION,
-    Setting,
-    assemble_plan,
-    families_of,
-)
+from ranking_pipeline.routing.plan import CROSS_SECTION, assemble_plan, families_of
+from ranking_pipeline.routing.setting import Setting
 from ranking_pipeline.selection.config import FeatureSelectionConfig
 from ranking_pipeline.selection.leakage import screen_features, usable_features
 from ranking_pipeline.selection.training_data import TrainingData

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -38,22 +37,14 @@ def configured_families(config: EstimationConfig) -> tuple[str, ...]:
         When a family is unknown or has no parameter block.
     """
     names = tuple(registry.canonical(name) for name in config.model_families)
-    blocks = parameter_blocks(config)
-    missing = [name for name in names if name not in blocks]
+    blocks = config.family_parameters
+    missing = [name for name in names if registry.block_of(blocks, name) is None]
     if missing:
         raise UserError(
             f"family_parameters has no block for {', '.join(missing)}, listed in "
             "model_families; add one or remove the family."
         )
     return names
-
-
-def parameter_blocks(config: EstimationConfig) -> dict[str, Mapping[str, Any]]:
-    """Parameter blocks by canonical family name."""
-    return {
-        registry.canonical(name): block
-        for name, block in config.family_parameters.items()
-    }
 
 
 def fit_family(samples: Samples, family: str, config: EstimationConfig) -> BaseModel:
@@ -150,7 +141,7 @@ def combine(scores: Mapping[str, Scores], problem: Problem) -> Scores:
 
 
 def _fit(samples: Samples, family: str, config: EstimationConfig) -> BaseModel:
-    block = parameter_blocks(config)[family]
+    block = registry.block_of(config.family_parameters, family) or {}
     model = registry.create(family, block, config.seed, config.threads)
     model.fit(samples, None)
     return model

@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from ranking_pipeline.evaluation.formats import format_cell
 from ranking_pipeline.selection.config import TargetRankingConfig
 
 
@@ -52,7 +53,7 @@ def _verdict(
 ) -> str:
     if not row["rankable"]:
         return str(row["reason"])
-    facts = f"z {row['z']:.2f}, q {row['q']:.3f}"
+    facts = f"z {row['z']:.2f}, q {format_cell(row['q'], 'p')}"
     if selected:
         text = f"selected: {facts}"
     elif passed:

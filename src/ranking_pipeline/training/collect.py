@@ -17,6 +17,7 @@ from ranking_pipeline.training.earlier_scores import score_column
 from ranking_pipeline.training.facts import HEADS
 from ranking_pipeline.training.fit import PROBABILITIES, SKIPPED
 from ranking_pipeline.training.job import TrainingJob
+from ranking_pipeline.wording import counted
 
 MODEL_COLUMNS = (
     "model_id",
@@ -86,8 +87,9 @@ def collect(
     Raises
     ------
     UserError
-        When a job failed and ``on_error`` is ``raise``, or when none of them made a
-        model. A window that was skipped for its few rows is no failure.
+        When a job failed and ``on_error`` is ``raise``, when none of them made a model,
+        or when all pooled ones failed: the test split is not opened for that. A window
+        that was skipped for its few rows is no failure.
     """
     by_id = dict(outcomes)
     _check(jobs, by_id, on_error)
@@ -140,14 +142,16 @@ def _check(
     status = {job.job_id: by_id[job.job_id].status for job in jobs}
     unmade = [name for name in status if status[name] != "done"]
     failed = [name for name in unmade if status[name] != SKIPPED]
-    whole = {job.job_id for job in jobs if job.fold is None}
-    if (failed and on_error == "raise") or (whole and whole <= set(unmade)):
+    whole = [job for job in jobs if job.fold is None]
+    pooled = {job.job_id for job in whole if job.symbol is None}
+    # without a pooled model there is nothing that evaluation could compare
+    lost = bool(pooled & set(failed)) and pooled <= set(unmade)
+    nothing = bool(whole) and {job.job_id for job in whole} <= set(unmade)
+    if (failed and on_error == "raise") or lost or nothing:
         told = [f"  {name}: {by_id[name].error}" for name in (failed or unmade)[:10]]
         what = "failed" if failed else "were skipped"
-        raise UserError(
-            f"{len(failed or unmade)} of {len(jobs)} training jobs {what}:\n"
-            + "\n".join(told)
-        )
+        of = counted(len(jobs), "training job")
+        raise UserError(f"{len(failed or unmade)} of {of} {what}:\n" + "\n".join(told))
 
 
 def _model_rows(

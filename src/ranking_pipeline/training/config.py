@@ -56,9 +56,36 @@ def _existing(names: tuple[str, ...]) -> tuple[str, ...]:
     return names
 
 
+class EnsemblesConfig(Config):
+    """Averages of the pooled models of a target."""
+
+    methods: tuple[Literal["rank_average", "ic_weighted", "stacking"], ...] = Field(
+        description="mean rank of all of them, mean rank weighed by their rank IC out of "
+        "fold, or by non-negative least squares on their ranks out of fold"
+    )
+    folds: int = Field(
+        ge=2,
+        description="parts of the train block, each scored by models of the others: for "
+        "the weights of ensembles and the factors of a cascade",
+    )
+    families: tuple[str, ...] = Field(
+        description="families that take part; empty = all pooled ones"
+    )
+
+    @field_validator("families")
+    @classmethod
+    def _families_exist(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        return _existing(names)
+
+
 class PlannedTraining(Config):
     """What a training plan says of the models, before their data are known."""
 
+    strategy: Literal["single_task", "multi_task", "cascade"] = Field(
+        description="how pooled models of several targets learn: each alone, all "
+        "regressions in one network, or one after the other with earlier scores as factors"
+    )
+    ensembles: EnsemblesConfig
     walk_forward: WalkForwardConfig
     families: tuple[str, ...] = Field(
         description="families for the cross-sectional jobs, where the plan has them"
@@ -106,35 +133,13 @@ class PlannedTraining(Config):
         UserError
             When there is none.
         """
+        block = registry.block_of(self.parameters, family)
+        if block is not None:
+            return dict(block)
         wanted = registry.canonical(family)
-        for name, block in self.parameters.items():
-            if registry.canonical(name) == wanted:
-                return block
         raise UserError(
             f"model_training.parameters has no block for family {wanted!r}."
         )
-
-
-class EnsemblesConfig(Config):
-    """Averages of the pooled models of a target."""
-
-    methods: tuple[Literal["rank_average", "ic_weighted", "stacking"], ...] = Field(
-        description="mean rank of all of them, mean rank weighed by their rank IC out of "
-        "fold, or by non-negative least squares on their ranks out of fold"
-    )
-    folds: int = Field(
-        ge=2,
-        description="parts of the train block, each scored by models of the others: for "
-        "the weights of ensembles and the factors of a cascade",
-    )
-    families: tuple[str, ...] = Field(
-        description="families that take part; empty = all pooled ones"
-    )
-
-    @field_validator("families")
-    @classmethod
-    def _families_exist(cls, names: tuple[str, ...]) -> tuple[str, ...]:
-        return _existing(names)
 
 
 class ModelTrainingConfig(PlannedTraining):
@@ -146,11 +151,6 @@ class ModelTrainingConfig(PlannedTraining):
             "symbols, those of one symbol, or families that learn from windows of bars"
         )
     )
-    strategy: Literal["single_task", "multi_task", "cascade"] = Field(
-        description="how pooled models of several targets learn: each alone, all "
-        "regressions in one network, or one after the other with earlier scores as factors"
-    )
-    ensembles: EnsemblesConfig
     targets: tuple[str, ...] = Field(
         description="targets of the plan that are trained; empty = all"
     )

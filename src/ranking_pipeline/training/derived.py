@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -41,6 +42,19 @@ def spanning(parts: pd.DataFrame) -> dict[str, Any]:
         "parts": parts_text(list(dict.fromkeys(parts["model_id"]))),
         "weights": "",
     }
+
+
+def strategy_suffix(row: Mapping[str, Any] | pd.Series) -> str:
+    """The part of a model's id that names its strategy, or "" where it learned alone.
+
+    Parameters
+    ----------
+    row : mapping or Series
+        Row of ``models`` of a fitted model: model_id, family and target.
+    """
+    model_id = str(row["model_id"])
+    head = f"{row['family']}:{row['target']}"
+    return model_id.removeprefix(head).removesuffix(seed_suffix(model_id))
 
 
 def seed_suffix(model_id: Any) -> str:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from ranking_pipeline.errors import UserError
-from ranking_pipeline.models.assemble import feature_ranks, locate, normal_scores
+from ranking_pipeline.models.assemble import locate, scaled_features
 from ranking_pipeline.models.samples import Samples
 from ranking_pipeline.models.store import ModelStore
 
@@ -62,12 +62,28 @@ def with_scores(
     UserError
         When a source is not in the store, because it failed.
     """
-    if not sources:
+    found = {source.target: _scores(rows, source, store) for source in sources}
+    return add_scores(rows, found, scale)
+
+
+def add_scores(
+    rows: Samples, scores: Mapping[str, npt.NDArray[np.float32]], scale: str
+) -> Samples:
+    """Add scores (n,) for other targets, by target and in that order, as factors.
+
+    Parameters
+    ----------
+    rows : Samples
+        Whole cross-sections.
+    scores : mapping of str to ndarray, shape (n,)
+    scale : str
+        See :func:`ranking_pipeline.models.assemble.scaled_features`.
+    """
+    if not scores:
         return rows
-    added = np.column_stack([_scores(rows, source, store) for source in sources])
-    if scale == "rank":
-        added = normal_scores(feature_ranks(added, rows.bars))
-    names = tuple(score_column(source.target) for source in sources)
+    matrix = np.column_stack(list(scores.values()))
+    added = scaled_features(matrix, rows.bars, scale)
+    names = tuple(map(score_column, scores))
     return replace(
         rows,
         features=np.column_stack([rows.features, added]),

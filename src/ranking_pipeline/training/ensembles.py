@@ -10,12 +10,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from ranking_pipeline.evaluation.inference import BlockTest
 from ranking_pipeline.models.store import ModelStore
-from ranking_pipeline.row_ranks import Groups
 from ranking_pipeline.training.collect import join_predictions
 from ranking_pipeline.training.config import EnsemblesConfig
 from ranking_pipeline.training.derived import as_tables, spanning
@@ -26,11 +24,10 @@ from ranking_pipeline.training.ensemble_weights import (
     equal_weights,
     evidence,
     ic_weights,
-    member_ranks,
     stacking_weights,
 )
-from ranking_pipeline.training.fit import PROBABILITIES
 from ranking_pipeline.training.job import TrainingJob
+from ranking_pipeline.training.rank_average import member_table
 from ranking_pipeline.training.rows import labelled_train_rows
 from ranking_pipeline.training.strategies import WEIGHED, pools
 
@@ -48,7 +45,6 @@ WEIGHT_COLUMNS = (
     "status",
     "reason",
 )
-_KEY = ["timestamp", "symbol"]
 _log = logging.getLogger(__name__)
 _UNFIT = {
     "ic_weighted": "no member has a positive rank IC out of fold",
@@ -157,7 +153,8 @@ def ensembles(
             ", ".join(config.methods),
         )
     for pool in found:
-        members = _members(pool, predictions) if config.methods else None
+        names = list(pool.jobs)
+        members = member_table(names, predictions) if config.methods else None
         for method in config.methods:
             weights, reason = pool.weights(method)
             told += _told(pool, method, weights, reason)
@@ -166,7 +163,7 @@ def ensembles(
                 continue
             rows.append(_model(pool, method, weights, models))
             ids = {"target": pool.target, "model_id": pool.name(method)}
-            tables.append(_averaged(members, weights).assign(**ids))
+            tables.append(members.averaged(weights).assign(**ids))
     weights_table = pd.DataFrame(told, columns=list(WEIGHT_COLUMNS))
     if not rows:
         return Ensembles(models, predictions, weights_table)
@@ -227,32 +224,6 @@ def _evidence(
         for own in folds.values()
     ]
     return evidence(scores, rows), ""
-
-
-class _Members(NamedTuple):
-    """Cells that any member scores, and the ranks of each member there, shape (n, M)."""
-
-    cells: pd.DataFrame
-    ranks: Floats
-
-
-def _members(pool: _Pool, predictions: pd.DataFrame) -> _Members:
-    own = predictions[predictions["model_id"].isin(list(pool.jobs))]
-    own = own.astype({"symbol": "str", "model_id": "str"})
-    wide = own.pivot(index=_KEY, columns="model_id", values="score")
-    # A model that scored no row at all has no opinion anywhere.
-    wide = wide.reindex(columns=list(pool.jobs))
-    cells = wide.index.to_frame(index=False)
-    codes: npt.NDArray[np.intp] = pd.factorize(cells["timestamp"])[0]
-    bars = Groups.of(codes)
-    ranks = [member_ranks(wide[name].to_numpy(), bars) for name in pool.jobs]
-    return _Members(cells, np.column_stack(ranks))
-
-
-def _averaged(members: _Members, weights: Floats) -> pd.DataFrame:
-    score = (members.ranks @ weights).astype(np.float32)
-    table = members.cells.assign(score=score)
-    return table.assign(**dict.fromkeys(PROBABILITIES, np.float32(np.nan)))
 
 
 def _model(

@@ -17,7 +17,7 @@ from ranking_pipeline.jobs.costs import Costs
 from ranking_pipeline.jobs.outcome import Outcome
 from ranking_pipeline.jobs.spread import spread
 from ranking_pipeline.models import registry
-from ranking_pipeline.models.base import PredictionOutput
+from ranking_pipeline.models.base import BaseModel, PredictionOutput
 from ranking_pipeline.models.classes import CLASSES
 from ranking_pipeline.models.samples import Samples
 from ranking_pipeline.models.store import PREDICTIONS, Entry, ModelStore
@@ -180,7 +180,14 @@ def _too_few(job: TrainingJob, rows: TrainingRows) -> str:
     )
 
 
-def _train(job: TrainingJob, rows: TrainingRows, store: ModelStore, key: str) -> Entry:
+def fitted(job: TrainingJob, rows: TrainingRows) -> BaseModel:
+    """Make the model of a job and fit it; held-out rows stop it early where there are any.
+
+    Raises
+    ------
+    UserError
+        When the family refuses the parameters or the rows.
+    """
     model = registry.create(
         job.family,
         job.parameters,
@@ -190,6 +197,11 @@ def _train(job: TrainingJob, rows: TrainingRows, store: ModelStore, key: str) ->
         features=job.inputs,
     )
     model.fit(rows.fit, rows.held_out if len(rows.held_out) else None)
+    return model
+
+
+def _train(job: TrainingJob, rows: TrainingRows, store: ModelStore, key: str) -> Entry:
+    model = fitted(job, rows)
     output = model.predict(rows.scored)
     heads = head_scores(job, model, rows.scored)
 

@@ -23,8 +23,11 @@ class Fold:
         Counts from 1.
     n_folds
     validation_share
-        Share of the bars that are left to learn from, their last ones, that serve early
-        stopping: a fold looks at nothing after the train block.
+        Share of the bars from the first row that is left to learn from to the end of
+        its last label, the last ones of them, whose rows serve early stopping. The
+        fold's own bars count in that span where they lie inside it, so that the part
+        held out lies before the last fold and after every other, and a fold that covers
+        it leaves fewer rows or none. A fold looks at nothing after the train block.
     """
 
     number: int

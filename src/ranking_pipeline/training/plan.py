@@ -12,6 +12,7 @@ from ranking_pipeline.models import registry
 from ranking_pipeline.models.loss_check import only_ranks
 from ranking_pipeline.storage import PanelHandle, TableHandle
 from ranking_pipeline.training.config import ModelTrainingConfig
+from ranking_pipeline.training.family_faults import family_faults
 from ranking_pipeline.training.job import TrainingJob
 from ranking_pipeline.training.plan_filters import filter_jobs
 from ranking_pipeline.training.refits import refuse_other_refits
@@ -52,9 +53,10 @@ def expand_plan(
     ------
     UserError
         For a walk-forward that is not the plan's, a filter that fits nothing, an
-        unknown family, a parameter block that its
-        family refuses, a loss that ranks for a job of one symbol, or a target that the
-        manifest lacks; all at once.
+        unknown family, one that cannot be trained as asked
+        (:func:`ranking_pipeline.training.family_faults.family_faults`), a parameter
+        block that its family refuses, a loss that ranks for a job of one symbol, or a
+        target that the manifest lacks; all at once.
     """
     tasks = dict(zip(target_manifest["target"], target_manifest["task"], strict=True))
     lags = _entry_lags(target_manifest, config)
@@ -73,15 +75,20 @@ def expand_plan(
     with faults:
         refuse_other_refits(training_plan, config.walk_forward)
     with faults:
-        rows = filter_jobs(training_plan, config)
+        rows = filter_jobs(training_plan, config, tasks)
+    kinds = {
+        (name, row["symbol"] is not None) for row in rows for name in row["families"]
+    }
+    for name, lone in sorted(kinds):
+        faults.texts += family_faults(name, config, own=lone)
     for row in rows:
-        with faults:
-            own = shared | {"entry_lag_bars": lags.get(row["target"], 0)}
-            jobs += _expand_row(row, _task(row, tasks), config, own)
+        own = shared | {"entry_lag_bars": lags.get(row["target"], 0)}
+        for family in row["families"]:
+            with faults:
+                jobs += _expand(row, family, _task(row, tasks), config, own)
     with faults:
         jobs = strategic(jobs, config)
-    named = {name for row in rows for name in row["families"]}
-    for family in sorted(named | {job.family for job in jobs}):
+    for family in sorted({name for name, _ in kinds} | {job.family for job in jobs}):
         with faults:
             registry.validate(family, config.block(family))
     faults.stop()
@@ -127,36 +134,37 @@ def _entry_lags(
     return {str(name): int(lag) for name, lag in zip(names, lags, strict=True)}
 
 
-def _expand_row(
+def _expand(
     row: Mapping[str, Any],
+    family: str,
     task: str,
     config: ModelTrainingConfig,
     shared: Mapping[str, Any],
 ) -> list[TrainingJob]:
+    """Jobs of one family of a row of the plan: one per seed."""
+    block = config.block(family)
+    _refuse_ranking_one(row, family, task, block)
     scales = _scales(row, config) | {"window": _window(row, config)}
     jobs = []
-    for family in row["families"]:
-        block = config.block(family)
-        _refuse_ranking_one(row, family, task, block)
-        for seed in config.seeds:
-            suffix = f":seed{seed}" if len(config.seeds) > 1 else ""
-            jobs.append(
-                TrainingJob(
-                    job_id=f"{row['job_id']}:{family}{suffix}",
-                    model_id=model_id(family, row["target"], row["symbol"]) + suffix,
-                    target=row["target"],
-                    task=task,
-                    family=family,
-                    route=row["training_type"],
-                    symbol=row["symbol"],
-                    features=tuple(row["features"]),
-                    parameters=block,
-                    seed=seed,
-                    stage=registry.listing(family).device,
-                    **scales,
-                    **shared,
-                )
+    for seed in config.seeds:
+        suffix = f":seed{seed}" if len(config.seeds) > 1 else ""
+        jobs.append(
+            TrainingJob(
+                job_id=f"{row['job_id']}:{family}{suffix}",
+                model_id=model_id(family, row["target"], row["symbol"]) + suffix,
+                target=row["target"],
+                task=task,
+                family=family,
+                route=row["training_type"],
+                symbol=row["symbol"],
+                features=tuple(row["features"]),
+                parameters=block,
+                seed=seed,
+                stage=registry.listing(family).device,
+                **scales,
+                **shared,
             )
+        )
     return jobs
 
 

@@ -9,13 +9,16 @@ from typing import Any
 from ranking_pipeline.errors import UserError
 from ranking_pipeline.models import registry
 from ranking_pipeline.training.config import ModelTrainingConfig
+from ranking_pipeline.wording import counted
 
 Row = dict[str, Any]
 _log = logging.getLogger(__name__)
 _CROSS_SECTIONAL, _SYMBOL_SPECIFIC = "cross_sectional", "symbol_specific"
 
 
-def filter_jobs(plan: Mapping[str, Any], config: ModelTrainingConfig) -> list[Row]:
+def filter_jobs(
+    plan: Mapping[str, Any], config: ModelTrainingConfig, tasks: Mapping[str, str]
+) -> list[Row]:
     """Take the rows that were asked for, with the families that were asked for.
 
     Nothing is trained that the plan does not hold, and nothing is left out silently:
@@ -27,6 +30,8 @@ def filter_jobs(plan: Mapping[str, Any], config: ModelTrainingConfig) -> list[Ro
         A training plan.
     config : ModelTrainingConfig
         ``targets``, ``symbols``, ``model_types``, and the families that are enabled.
+    tasks : mapping of target to task
+        A family is left out for targets whose task it cannot learn.
 
     Returns
     -------
@@ -38,19 +43,23 @@ def filter_jobs(plan: Mapping[str, Any], config: ModelTrainingConfig) -> list[Ro
     ------
     UserError
         When a family, target or symbol was asked for that no job has, or nothing is
-        left of a plan that has jobs.
+        left of a plan that has jobs, or of a target that was asked for.
     """
     rows: list[Row] = [dict(row) for row in plan["jobs"]]
     if not rows:
         _log.warning("plan: no jobs (%s); nothing is trained", plan.get("status", ""))
         return []
-    _refuse_strangers(rows, config)
+    _refuse_strangers(rows, config, tasks)
     for name, keep in _filters(config):
         kept = [row for row in rows if keep(row)]
         if len(kept) < len(rows):
-            _log.info("plan: %d jobs, %d after %s", len(rows), len(kept), name)
+            _log.info(
+                "plan: %s, %d after %s", counted(len(rows), "job"), len(kept), name
+            )
         rows = kept
-    enabled = [_with_families(row, config) for row in rows]
+    planned = plan.get("metadata", {}).get("unable", {})
+    _log_unable(rows, config, tasks, planned)
+    enabled = [_with_families(row, config, tasks) for row in rows]
     left = [row for row in enabled if row["families"]]
     _log_families(rows, left)
     if not left:
@@ -58,7 +67,14 @@ def filter_jobs(plan: Mapping[str, Any], config: ModelTrainingConfig) -> list[Ro
             f"none of the {len(plan['jobs'])} jobs of training_plan fits {_asked(config)}"
             "; ask for less, or run routing again."
         )
+    _refuse_bare_targets(left, config)
     return left
+
+
+def told_unable(family: str, targets: Sequence[str]) -> str:
+    """Say that a family is left out for targets whose task it cannot learn."""
+    learns = ", ".join(sorted(registry.listing(family).tasks))
+    return f"{family} is left out for {', '.join(targets)}: it learns {learns} alone"
 
 
 def _filters(
@@ -79,7 +95,44 @@ def _filters(
     return filters
 
 
-def _refuse_strangers(rows: Sequence[Row], config: ModelTrainingConfig) -> None:
+def _refuse_bare_targets(left: Sequence[Row], config: ModelTrainingConfig) -> None:
+    """Refuse targets asked for by name of which no job is left."""
+    held = {row["target"] for row in left}
+    bare = [target for target in config.targets if target not in held]
+    if bare:
+        asked = {**_asked(config), "targets": bare}
+        raise UserError(
+            f"model_training.targets: nothing is left to train for {', '.join(bare)}: no "
+            f"job of training_plan fits {asked}. Enable a family that can learn it, run "
+            "routing again, or take it out of the list."
+        )
+
+
+def _log_unable(
+    rows: Sequence[Row],
+    config: ModelTrainingConfig,
+    tasks: Mapping[str, str],
+    planned: Mapping[str, Sequence[str]],
+) -> None:
+    """Tell for each enabled family which targets it is left out for, unless planned so."""
+    found: dict[str, dict[str, None]] = {}
+    for row in rows:
+        for family in _enabled(config, row["symbol"] is not None):
+            told = row["target"] in planned.get(family, ())
+            if not told and not _is_able(family, row, tasks):
+                found.setdefault(family, {})[row["target"]] = None
+    for family, targets in found.items():
+        _log.info("plan: %s", told_unable(family, list(targets)))
+
+
+def _is_able(family: str, row: Row, tasks: Mapping[str, str]) -> bool:
+    task = tasks.get(row["target"])
+    return task is None or task in registry.listing(family).tasks
+
+
+def _refuse_strangers(
+    rows: Sequence[Row], config: ModelTrainingConfig, tasks: Mapping[str, str]
+) -> None:
     """Refuse what is asked for by name and is in no job, all at once."""
     faults = []
     for key, asked in (("target", config.targets), ("symbol", config.symbols)):
@@ -91,19 +144,24 @@ def _refuse_strangers(rows: Sequence[Row], config: ModelTrainingConfig) -> None:
                 f"has {_some(held)}"
             )
     for own, key in ((False, "families"), (True, "symbol_families")):
-        faults += _strange_families(rows, config, own, key)
+        kind = [row for row in rows if (row["symbol"] is not None) is own]
+        enabled = [
+            name
+            for name in _enabled(config, own)
+            if any(_is_able(name, row, tasks) for row in kind)
+        ]
+        faults += _strange_families(kind, enabled, key)
     if faults:
         raise UserError("\n".join(faults))
 
 
 def _strange_families(
-    rows: Sequence[Row], config: ModelTrainingConfig, own: bool, key: str
+    rows: Sequence[Row], enabled: Sequence[str], key: str
 ) -> list[str]:
-    """Enabled families that no job of their kind names; a kind without jobs is fine."""
-    planned = [row["families"] for row in rows if (row["symbol"] is not None) is own]
-    held = {registry.canonical(name) for names in planned for name in names}
-    missing = [name for name in _enabled(config, own) if name not in held]
-    if not planned or not missing:
+    """Enabled families that no job of their kind names, though they could learn one."""
+    held = {registry.canonical(name) for row in rows for name in row["families"]}
+    missing = [name for name in enabled if name not in held]
+    if not missing:
         return []
     return [
         f"model_training.{key}: no job of training_plan has {missing}; it has "
@@ -112,15 +170,19 @@ def _strange_families(
     ]
 
 
-def _with_families(row: Row, config: ModelTrainingConfig) -> Row:
-    """Keep those families of a row that are enabled and of the type asked for."""
+def _with_families(
+    row: Row, config: ModelTrainingConfig, tasks: Mapping[str, str]
+) -> Row:
+    """Keep those families that are enabled, able, and of the type asked for."""
     wanted = set(_enabled(config, row["symbol"] is not None))
     planned = dict.fromkeys(registry.canonical(name) for name in row["families"])
     sequences = config.model_types == "sequence"
     kept = [
         name
         for name in planned
-        if name in wanted and (not sequences or registry.listing(name).sequence)
+        if name in wanted
+        and _is_able(name, row, tasks)
+        and (not sequences or registry.listing(name).sequence)
     ]
     return {**row, "families": kept}
 
@@ -128,13 +190,11 @@ def _with_families(row: Row, config: ModelTrainingConfig) -> Row:
 def _log_families(before: Sequence[Row], after: Sequence[Row]) -> None:
     counts = [sum(len(row["families"]) for row in rows) for rows in (before, after)]
     if counts[0] != counts[1] or len(before) != len(after):
-        _log.info(
-            "plan: %d jobs with %d models, %d jobs with %d models after families",
-            len(before),
-            counts[0],
-            len(after),
-            counts[1],
-        )
+        told = [
+            f"{counted(len(rows), 'job')} with {counted(count, 'model')}"
+            for rows, count in zip((before, after), counts, strict=True)
+        ]
+        _log.info("plan: %s, %s after families", *told)
 
 
 def _enabled(config: ModelTrainingConfig, own: bool) -> tuple[str, ...]:

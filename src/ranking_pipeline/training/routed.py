@@ -10,7 +10,12 @@ import pandas as pd
 
 from ranking_pipeline.jobs.outcome import Outcome
 from ranking_pipeline.training.collect import collect, join_predictions
-from ranking_pipeline.training.derived import as_tables, seed_suffix, spanning
+from ranking_pipeline.training.derived import (
+    as_tables,
+    seed_suffix,
+    spanning,
+    strategy_suffix,
+)
 from ranking_pipeline.training.fit import PROBABILITIES
 from ranking_pipeline.training.job import TrainingJob
 from ranking_pipeline.training.sloped import sloped
@@ -54,7 +59,7 @@ def routed(
     new_models, new_tables = [], []
     cells = predictions[_KEY].astype({"symbol": "str"}).drop_duplicates()
     for target, group in models.groupby("target", sort=True):
-        routes = _routes(routing_plan, str(target))
+        routes = routes_of(routing_plan["targets"].get(str(target), {}))
         own = group[group["route"] == "symbol_specific"]
         pooled = group[group["route"] == "cross_sectional"]
         for (family, seed), members in own.groupby(["family", "seed"], sort=True):
@@ -64,7 +69,7 @@ def routed(
             ]
             for base in bases or [None]:
                 row = _model(base, members, str(family))
-                table = _stitch(base, members, routes, predictions, cells)
+                table = routed_scores(base, members, routes, predictions, cells)
                 new_models.append(row)
                 ids = {"target": str(target), "model_id": row["model_id"]}
                 new_tables.append(table.assign(**ids))
@@ -134,9 +139,10 @@ def stitch(
     return score.fillna(median).astype(np.float32)
 
 
-def _routes(routing_plan: Mapping[str, Any], target: str) -> dict[str, str]:
-    symbols = routing_plan["targets"].get(target, {}).get("symbols", {})
-    return {str(symbol): entry["route"] for symbol, entry in symbols.items()}
+def routes_of(entry: Mapping[str, Any]) -> dict[str, str]:
+    """Route of each symbol, from the entry of a target in the routing plan."""
+    symbols = entry.get("symbols", {})
+    return {str(symbol): found["route"] for symbol, found in symbols.items()}
 
 
 def _scores(
@@ -151,13 +157,33 @@ def _scores(
     return in_payoff_units(table, members, pooled=pooled, beside=beside)
 
 
-def _stitch(
+def routed_scores(
     base: pd.DataFrame | None,
     members: pd.DataFrame,
     routes: Mapping[str, str],
     predictions: pd.DataFrame,
     cells: pd.DataFrame,
 ) -> pd.DataFrame:
+    """Join the scores of a pooled model and of models of single symbols.
+
+    Parameters
+    ----------
+    base : DataFrame or None
+        Rows of ``models`` of the pooled model; None where there is none.
+    members : DataFrame
+        Those of the models of single symbols.
+    routes : mapping of str to str
+        Route of each symbol, see :func:`routes_of`.
+    predictions : DataFrame
+        timestamp, symbol, model_id, score of all of them.
+    cells : DataFrame
+        timestamp and symbol of the cells to score where there is no pooled model.
+
+    Returns
+    -------
+    DataFrame
+        timestamp, symbol, score, and probabilities, which are not known.
+    """
     own = _scores(predictions, members, base, pooled=False)
     if base is None:
         pooled = cells.assign(score=np.float32(np.nan))
@@ -178,9 +204,10 @@ def _model(
     first = members.iloc[0]
     target = first["target"]
     parts = family if base is None else f"{base.iloc[0]['family']}+{family}"
+    how = "" if base is None else strategy_suffix(base.iloc[0])
     spans = members if base is None else pd.concat([members, base])
     return spanning(spans) | {
-        "model_id": f"{parts}:{target}:routed{seed_suffix(first['model_id'])}",
+        "model_id": f"{parts}:{target}{how}:routed{seed_suffix(first['model_id'])}",
         "target": target,
         "family": parts,
         "route": "routed",

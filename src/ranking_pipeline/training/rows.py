@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from ranking_pipeline.errors import UserError
 from ranking_pipeline.labels.uniqueness import average_uniqueness
-from ranking_pipeline.models.assemble import assemble, feature_ranks, normal_scores
+from ranking_pipeline.models.assemble import assemble, scaled_features
 from ranking_pipeline.models.learning_target import learning_target
 from ranking_pipeline.models.samples import Samples, thin
 from ranking_pipeline.models.store import ModelStore
@@ -184,17 +184,29 @@ def _rows(job: TrainingJob, kind: str) -> Samples:
 
 
 def _with_helpers(job: TrainingJob, rows: Samples, kind: str) -> Samples:
-    """Add the helpers' targets; a row is known when the latest of its labels is."""
+    """Add the helpers' targets; a row is known when the latest of its labels is.
+
+    A label of another target that a row never gets, as that of a name that is delisted
+    before, counts as known when the latest of its bar is: at a block's end a short label
+    would let such names in alone, as a cross-section without the others.
+    """
     if not (job.helpers or job.purged_by):
         return rows
     helpers = [_labels(job, name, kind) for name in job.helpers]
     others = [_labels(job, name, "raw") for name in job.purged_by]
-    ends = [rows.label_end, *(one.label_end for one in (*helpers, *others))]
-    rows = replace(rows, label_end=np.maximum.reduce(ends))
+    ends = [_known_by(one) for one in (*helpers, *others)]
+    rows = replace(rows, label_end=np.maximum.reduce([rows.label_end, *ends]))
     if not helpers:
         return rows
     values = np.column_stack([one.target for one in helpers])
     return replace(rows, auxiliary=values, auxiliary_names=job.helpers)
+
+
+def _known_by(rows: Samples) -> npt.NDArray[np.intp]:
+    """End of each row's label, or the latest of its bar where it has none."""
+    latest = np.full(rows.panel.n_bars, -1, dtype=np.intp)
+    np.maximum.at(latest, rows.bars, rows.label_end)
+    return np.where(rows.label_end < 0, latest[rows.bars], rows.label_end)
 
 
 def _labels(job: TrainingJob, target: str, kind: str) -> Samples:
@@ -243,10 +255,8 @@ def samples_of(
         names,
         kind=kind,
     )
-    if scale == "raw":
-        return samples
-    ranks = feature_ranks(samples.features, samples.bars)
-    return replace(samples, features=normal_scores(ranks))
+    scaled = scaled_features(samples.features, samples.bars, scale)
+    return replace(samples, features=scaled)
 
 
 @lru_cache(maxsize=1)

@@ -8,7 +8,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ranking_pipeline.training.derived import as_tables, seed_suffix, spanning
+from ranking_pipeline.training.derived import (
+    as_tables,
+    seed_suffix,
+    spanning,
+    strategy_suffix,
+)
 from ranking_pipeline.training.fit import PROBABILITIES
 
 ROUTE = "partial_pooling"
@@ -50,11 +55,20 @@ def sloped(
             ids = {"target": str(target), "model_id": row["model_id"]}
             own = predictions[predictions["model_id"] == model_id]
             new_models.append(row)
-            new_tables.append(_scores(own, entry).assign(**ids))
+            new_tables.append(sloped_scores(own, entry).assign(**ids))
     return as_tables(new_models, new_tables, models)
 
 
-def _scores(pooled: pd.DataFrame, entry: Mapping[str, Any]) -> pd.DataFrame:
+def sloped_scores(pooled: pd.DataFrame, entry: Mapping[str, Any]) -> pd.DataFrame:
+    """Scores of a pooled model times the slopes of the symbols.
+
+    Parameters
+    ----------
+    pooled : DataFrame
+        timestamp, symbol, score of whole cross-sections.
+    entry : mapping
+        ``partial_pooling`` of the target in the routing plan: ``mean`` and ``slopes``.
+    """
     from ranking_pipeline.routing.partial_pooling import apply_slopes, slopes_of
 
     table = pooled[_KEY].astype({"symbol": "str"})
@@ -67,9 +81,9 @@ def _scores(pooled: pd.DataFrame, entry: Mapping[str, Any]) -> pd.DataFrame:
 
 def _model(rows: pd.DataFrame) -> dict[str, Any]:
     first = rows.iloc[0]
-    suffix = seed_suffix(first["model_id"])
+    how, seed = strategy_suffix(first), seed_suffix(first["model_id"])
     return spanning(rows) | {
-        "model_id": f"{first['family']}:{first['target']}:{ROUTE}{suffix}",
+        "model_id": f"{first['family']}:{first['target']}{how}:{ROUTE}{seed}",
         "target": first["target"],
         "family": first["family"],
         "route": ROUTE,

@@ -10,12 +10,13 @@ from ranking_pipeline.errors import UserError
 from ranking_pipeline.models import registry
 from ranking_pipeline.training.config import ModelTrainingConfig
 from ranking_pipeline.training.earlier_scores import Source
+from ranking_pipeline.training.family_faults import SHARED
 from ranking_pipeline.training.job import TrainingJob
 from ranking_pipeline.training.out_of_fold import Fold
+from ranking_pipeline.wording import counted
 
 Jobs = list[TrainingJob]
 _log = logging.getLogger(__name__)
-_SHARED = "multi_task"
 WEIGHED = frozenset({"ic_weighted", "stacking"})
 
 
@@ -40,7 +41,10 @@ def strategic(jobs: Sequence[TrainingJob], config: ModelTrainingConfig) -> Jobs:
     |t| below 2; ``multi_task`` against mlp +0.002 (t 0.7) at 1 day and -0.006 (t -0.6)
     at 5. A fold of a cascade sees earlier scores that other folds' models made; those
     models did learn from its labels of the earlier targets, as in any stacking, but no
-    row meets a score that was fitted to itself.
+    row meets a score that was fitted to itself. On validation rows, by which the next
+    models stop early, the earlier scores come from whole models that were themselves
+    stopped on the same bars' labels: there a score looks a little better than it is on
+    test rows, and the next model may stop a little late.
 
     Returns
     -------
@@ -52,13 +56,13 @@ def strategic(jobs: Sequence[TrainingJob], config: ModelTrainingConfig) -> Jobs:
     UserError
         For a strategy that has too few targets, or a cascade with refits.
     """
-    jobs = list(jobs)
-    if config.strategy == "cascade":
+    jobs, folds = list(jobs), Jobs()
+    if config.strategy == "cascade" and jobs:
         jobs, folds = _cascade(jobs, config)
-        return jobs + _missing(folds, _ensemble_folds(jobs, config))
-    if config.strategy == "multi_task":
+    if config.strategy == "multi_task" and jobs:
         jobs = _multi_task(jobs, config)
-    return jobs + _ensemble_folds(jobs, config)
+    _refuse_lone_members(jobs, config)
+    return jobs + _missing(folds, _ensemble_folds(jobs, config))
 
 
 def pools(
@@ -109,6 +113,33 @@ def folds_of(
     ]
 
 
+def _refuse_lone_members(jobs: Jobs, config: ModelTrainingConfig) -> None:
+    """Refuse ensembles that no target can have; name the targets that go without."""
+    lists = config.ensembles
+    pooled = {t: list[str]() for job in jobs if job.symbol is None for t in job.heads}
+    if not lists.methods or not pooled:
+        return
+    wanted = {registry.canonical(name) for name in lists.families}
+    for job in jobs:
+        if job.symbol is None and (not wanted or job.family in wanted):
+            for target in job.heads:
+                pooled[target] += (
+                    [job.family] if job.family not in pooled[target] else []
+                )
+    lone = {target: names for target, names in pooled.items() if len(names) < 2}
+    told = "; ".join(f"{t}: {', '.join(names) or 'none'}" for t, names in lone.items())
+    methods = ", ".join(lists.methods)
+    if len(lone) == len(pooled):
+        raise UserError(
+            f"model_training.ensembles: {methods} averages two or more families of a "
+            f"target, and there are {told}. Add families, or set methods to []."
+        )
+    if lone:
+        _log.warning(
+            "ensembles: %s is not made where one family is left: %s", methods, told
+        )
+
+
 def _ensemble_folds(jobs: Jobs, config: ModelTrainingConfig) -> Jobs:
     if not WEIGHED & set(config.ensembles.methods):
         return []
@@ -116,9 +147,9 @@ def _ensemble_folds(jobs: Jobs, config: ModelTrainingConfig) -> Jobs:
     members = {job.model_id: job for pool in found for job in pool.values()}
     folds = [fold for job in members.values() for fold in folds_of(job, config)]
     _log.info(
-        "ensembles: %d models of folds besides, for the weights of %d members",
-        len(folds),
-        len(members),
+        "ensembles: %s of folds besides, for the weights of %s",
+        counted(len(folds), "model"),
+        counted(len(members), "member"),
     )
     return folds
 
@@ -137,35 +168,53 @@ def _multi_task(jobs: Jobs, config: ModelTrainingConfig) -> Jobs:
             key = (job.window, job.seed, job.learning_target, job.feature_scale)
             groups.setdefault(key, []).append(job)
     shared = [_shared(group, config) for group in groups.values()]
-    grouped = {job.job_id for group in groups.values() for job in group}
+    grouped = {job.job_id: job for group in groups.values() for job in group}
     rest = [job for job in jobs if job.job_id not in grouped]
     if not shared:
-        _refuse_few(_SHARED, ())
+        _refuse_few(SHARED, (), config)
+    replaced = sorted({job.family for job in grouped.values()} - {SHARED})
     _log.info(
-        "strategy multi_task: %d pooled regressions become %d networks; %d other models "
-        "(classes, single symbols) stay as they are",
-        len(grouped),
-        len(shared),
-        len(rest),
+        "strategy multi_task: %s in the place of %s (%s); %s (classes, single symbols) "
+        "as planned",
+        counted(len(shared), "network"),
+        counted(len(grouped), "pooled regression"),
+        ", ".join(replaced) or SHARED,
+        counted(len(rest), "other model"),
     )
-    return shared + rest
+    return shared + _without_shared(rest, config)
+
+
+def _without_shared(rest: Jobs, config: ModelTrainingConfig) -> Jobs:
+    """Leave multi_task out for classes, which have no further targets beside them."""
+    kept = [job for job in rest if job.family != SHARED]
+    held = {job.target for job in kept}
+    left = sorted({job.target for job in rest} - held)
+    asked = [target for target in left if target in config.targets]
+    if asked:
+        raise UserError(
+            f"model_training.targets: {', '.join(asked)} is no regression, which alone "
+            "multi_task learns; enable another family for it in model_training.families."
+        )
+    if left:
+        _log.warning("strategy multi_task: no model of %s is trained", ", ".join(left))
+    return kept
 
 
 def _shared(group: Jobs, config: ModelTrainingConfig) -> TrainingJob:
     first = group[0]
     targets = tuple(dict.fromkeys(job.target for job in group))
     if len(targets) < 2:
-        _refuse_few(_SHARED, targets)
+        _refuse_few(SHARED, targets, config)
     suffix = first.model_id.removeprefix(f"{first.family}:{first.target}")
     row = first.job_id.removesuffix(f":{first.family}{suffix}")
     return replace(
         first,
-        job_id=f"{row}:{_SHARED}{suffix}",
-        model_id=f"{_SHARED}:{first.target}{suffix}",
-        family=_SHARED,
+        job_id=f"{row}:{SHARED}{suffix}",
+        model_id=f"{SHARED}:{first.target}{suffix}",
+        family=SHARED,
         features=tuple(dict.fromkeys(name for job in group for name in job.features)),
-        parameters=config.block(_SHARED),
-        stage=registry.listing(_SHARED).device,
+        parameters=config.block(SHARED),
+        stage=registry.listing(SHARED).device,
         entry_lag_bars=min(job.entry_lag_bars for job in group),
         helpers=targets[1:],
     )
@@ -191,13 +240,13 @@ def _cascade(jobs: Jobs, config: ModelTrainingConfig) -> tuple[Jobs, Jobs]:
         made |= {job.job_id: new for job, new in zip(chain, linked, strict=True)}
         folds += own
     if not made:
-        _refuse_few("cascade", tuple(sorted({job.target for job in jobs})))
+        _refuse_few("cascade", tuple(sorted({job.target for job in jobs})), config)
     _log.info(
-        "strategy cascade: %d pooled models, with %d models of folds; %d other models "
-        "(windows of bars, single symbols, families of one target) stay as they are",
-        len(made),
-        len(folds),
-        len(jobs) - len(made),
+        "strategy cascade: %s, with %s of folds; %s (windows of bars, single symbols, "
+        "families of one target) as planned",
+        counted(len(made), "pooled model"),
+        counted(len(folds), "model"),
+        counted(len(jobs) - len(made), "other model"),
     )
     return [made.get(job.job_id, job) for job in jobs], folds
 
@@ -226,10 +275,17 @@ def _linked(chain: Jobs, config: ModelTrainingConfig) -> tuple[Jobs, Jobs]:
     return linked, folds
 
 
-def _refuse_few(strategy: str, targets: tuple[str, ...]) -> None:
+def _refuse_few(
+    strategy: str, targets: tuple[str, ...], config: ModelTrainingConfig
+) -> None:
     told = ", ".join(targets) or "none"
-    what = "pooled regressions" if strategy == _SHARED else "pooled targets of a family"
+    what = "pooled regressions" if strategy == SHARED else "pooled targets of a family"
+    where = "the plan has"
+    remedy = "Plan more targets (target_ranking.top_n_targets)"
+    if config.targets:
+        where = f"model_training.targets {list(config.targets)} leaves"
+        remedy = "Name more targets there ([] = all of the plan)"
     raise UserError(
-        f"model_training.strategy {strategy} needs two or more {what}, and the plan has: "
-        f"{told}. Plan more targets (target_ranking.top_n_targets), or use single_task."
+        f"model_training.strategy {strategy} needs two or more {what}, and {where}: "
+        f"{told}. {remedy}, or use single_task."
     )

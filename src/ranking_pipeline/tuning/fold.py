@@ -15,10 +15,10 @@ from ranking_pipeline.cache.origin import code_of
 from ranking_pipeline.errors import UserError
 from ranking_pipeline.evaluation.measure import fill_with_median
 from ranking_pipeline.evaluation.metrics import auc_skill, rank_ic
-from ranking_pipeline.models import registry
 from ranking_pipeline.models.samples import Samples
 from ranking_pipeline.panel import to_cross_sections
 from ranking_pipeline.storage import sha256_json
+from ranking_pipeline.training.fit import fitted
 from ranking_pipeline.training.job import TrainingJob
 from ranking_pipeline.training.rows import training_rows
 from ranking_pipeline.tuning.fold_windows import FoldWindow
@@ -102,11 +102,7 @@ def fold_skill(job: FoldJob) -> Series:
             "fewer folds or more bars"
         )
     training = job.training
-    model = registry.create(
-        training.family, training.parameters, training.seed, training.threads
-    )
-    model.fit(rows.fit, rows.held_out if len(rows.held_out) else None)
-    score = model.predict(rows.scored).score
+    score = fitted(training, rows).predict(rows.scored).score
     told = _sections(rows.scored, score, job.fold)
     truth = judged_rows(training, job.fold)
     outcome = _sections(truth, truth.target, job.fold)

@@ -14,6 +14,7 @@ from ranking_pipeline.tuning.config import TuningConfig
 from ranking_pipeline.tuning.journal import open_journal
 from ranking_pipeline.tuning.search import COMPLETE, Search, TrialResult
 from ranking_pipeline.tuning.study_plan import StudyPlan
+from ranking_pipeline.wording import counted
 
 if TYPE_CHECKING:
     from optuna import Study
@@ -73,6 +74,13 @@ def run_study(plan: StudyPlan, config: TuningConfig, jobs: JobsConfig) -> StudyR
         search = Search(plan, config, jobs, storage, key)
         search.settle()
         started, done = time.monotonic(), len(search.trials())
+        if done:
+            _log.info(
+                "tuning %s goes on: %s found, %d to go",
+                plan.name,
+                counted(done, "trial"),
+                max(0, config.n_trials - done),
+            )
         while done < config.n_trials:
             if search.costs and _is_over(config, started):
                 break

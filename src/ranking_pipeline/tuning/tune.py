@@ -15,6 +15,7 @@ from ranking_pipeline.jobs.config import JobsConfig
 from ranking_pipeline.splits import Splits
 from ranking_pipeline.storage import PanelHandle, TableHandle
 from ranking_pipeline.training.config import ModelTrainingConfig
+from ranking_pipeline.training.family_faults import SHARED
 from ranking_pipeline.training.job import TrainingJob
 from ranking_pipeline.training.plan import expand_plan
 from ranking_pipeline.tuning.config import TuningConfig
@@ -191,6 +192,51 @@ def _base_jobs(
     features = dict(tables.selected_features)
     bare = [target for target in targets if not features.get(target)]
     features.update(tables.screen(bare) if bare else {})
+    made: list[TrainingJob] = []
+    for families, strategy in _by_strategy(config.families, training):
+        asked = {
+            "families": families,
+            "strategy": strategy,
+            "ensembles": training.ensembles.model_copy(update={"methods": ()}),
+            "symbol_families": (),
+            "targets": (),
+            "symbols": (),
+            "model_types": "all",
+            "seeds": (config.seed,),
+        }
+        made += expand_plan(
+            _as_plan(targets, families, features, training),
+            training.model_copy(update=asked),
+            target_manifest=tables.target_manifest,
+            splits=tables.splits,
+            panel=tables.panel,
+            features=tables.features,
+            labels=tables.labels,
+            store_root=jobs.store,
+            threads=jobs.resolved()[1],
+        )
+    _refuse_bare(config, made)
+    order = {name: place for place, name in enumerate(config.families)}
+    return sorted(made, key=lambda job: (targets.index(job.target), order[job.family]))
+
+
+def _by_strategy(
+    families: Sequence[str], training: ModelTrainingConfig
+) -> list[tuple[tuple[str, ...], str]]:
+    """Families that are tuned on each target alone, and the one that learns several."""
+    alone = tuple(name for name in families if name != SHARED)
+    shared = tuple(name for name in families if name == SHARED)
+    parts = [(alone, "single_task"), (shared, training.strategy)]
+    return [part for part in parts if part[0]]
+
+
+def _as_plan(
+    targets: Sequence[str],
+    families: Sequence[str],
+    features: Mapping[str, Sequence[str]],
+    training: ModelTrainingConfig,
+) -> dict[str, Any]:
+    """Give a plan with one pooled job per target."""
     rows = [
         {
             "job_id": target,
@@ -199,33 +245,24 @@ def _base_jobs(
             "training_type": "cross_sectional",
             "view": "cross_section",
             "window": None,
-            "families": list(config.families),
+            "families": list(families),
             "features": list(features[target]),
         }
         for target in targets
     ]
-    asked = {
-        "families": config.families,
-        "symbol_families": (),
-        "targets": (),
-        "symbols": (),
-        "model_types": "all",
-        "seeds": (config.seed,),
-    }
     refits = training.walk_forward.model_dump(mode="json")
-    made = expand_plan(
-        {"jobs": rows, "metadata": {"walk_forward": refits}},
-        training.model_copy(update=asked),
-        target_manifest=tables.target_manifest,
-        splits=tables.splits,
-        panel=tables.panel,
-        features=tables.features,
-        labels=tables.labels,
-        store_root=jobs.store,
-        threads=jobs.resolved()[1],
-    )
-    order = {name: place for place, name in enumerate(config.families)}
-    return sorted(made, key=lambda job: (targets.index(job.target), order[job.family]))
+    return {"jobs": rows, "metadata": {"walk_forward": refits}}
+
+
+def _refuse_bare(config: TuningConfig, made: Sequence[TrainingJob]) -> None:
+    """Refuse targets asked for by name that no family to tune can learn."""
+    held = {target for job in made for target in job.heads}
+    bare = [target for target in config.targets if target not in held]
+    if bare:
+        raise UserError(
+            f"tuning.targets: none of tuning.families {', '.join(config.families)} can "
+            f"learn {', '.join(bare)}; add one that can, or take it out."
+        )
 
 
 def _block_bars(manifest: pd.DataFrame, target: str) -> int:

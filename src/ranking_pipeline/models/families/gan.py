@@ -128,7 +128,7 @@ class GanModel(OwnNetworkModel):
             critic = CriticNetwork(spec, *shape).to(block.inputs.device)
         step = _AdversarialStep(self._generator, critic, block, self.config)
         judge = None
-        if validation is not None:
+        if validation is not None and _counts(validation):
             held_out, _ = self._block(validation, self._learned(validation))
 
             def judge() -> float:
@@ -163,9 +163,11 @@ class _AdversarialStep:
         self._n_done = 0
 
     def __call__(self, batch: Batch) -> Tensor:
-        """Give the critic's loss: minus the distance that it finds."""
-        windows = batch.windows()
-        real, weights = _told(self._block, batch)
+        """Give the critic's loss: minus the distance that it finds; 0 without weight."""
+        real, weights = _weighed(self._block, batch)
+        if not weights.any():
+            return weights.sum()  # nothing counts here: there is nothing to learn
+        windows, weights = batch.windows(), weights / weights.sum()
         with torch.no_grad():
             drawn = self._generator.sample(windows)
         penalty = self._config.slope_penalty
@@ -199,10 +201,8 @@ class _AdversarialStep:
         optimizer.step()
 
 
-def _told(block: CrossSections, batch: Batch) -> tuple[Tensor, Tensor]:
-    """Targets (N,) of a batch, and weights (N,) that sum to one."""
-    real, weights = _weighed(block, batch)
-    return real, weights / weights.sum()
+def _counts(rows: Samples) -> bool:
+    return rows.weight is None or bool(rows.weight.any())
 
 
 def _weighed(block: CrossSections, batch: Batch) -> tuple[Tensor, Tensor]:

@@ -54,6 +54,7 @@ class HistBoostingModel(BaseModel):
     family: ClassVar[str] = "hist_boosting"
     description: ClassVar[str] = "gradient boosting on histograms (scikit-learn)"
     device: ClassVar[str] = "cpu"
+    weighted: ClassVar[bool] = True
     tasks: ClassVar[frozenset[str]] = frozenset({"regression", *CLASSES})
     config_type: ClassVar[type[Config]] = HistBoostingConfig
 

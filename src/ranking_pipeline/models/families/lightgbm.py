@@ -12,20 +12,14 @@ import numpy.typing as npt
 from pydantic import Field
 
 from ranking_pipeline.config import Config
-from ranking_pipeline.models.base import PredictionOutput
 from ranking_pipeline.models.boosting import (
     BoostedTrees,
     BoostingConfig,
+    LossNames,
+    PointwiseTrees,
     RegressionLoss,
-    huber_delta,
 )
-from ranking_pipeline.models.classes import (
-    CLASSES,
-    class_output,
-    label,
-    leaf_size,
-    normalised,
-)
+from ranking_pipeline.models.classes import label, leaf_size, normalised
 from ranking_pipeline.models.registry import register
 from ranking_pipeline.models.samples import Samples
 
@@ -33,7 +27,17 @@ if TYPE_CHECKING:
     import lightgbm
 
 _FILE = "model.txt"
-_CLASS_OBJECTIVE = {"binary": "binary", "three_class": "multiclass"}
+_LOSSES = LossNames(
+    {
+        "l2": "l2",
+        "huber": "huber",
+        "quantile": "quantile",
+        "binary": "binary",
+        "three_class": "multiclass",
+    },
+    huber="alpha",
+    quantile="alpha",
+)
 
 
 class LightGBMTreesConfig(BoostingConfig):
@@ -135,12 +139,12 @@ class LightGBMTrees(BoostedTrees):
 
 
 @register
-class LightGBMModel(LightGBMTrees):
+class LightGBMModel(PointwiseTrees, LightGBMTrees):
     """LightGBM on the learning target, or on classes."""
 
     family: ClassVar[str] = "lightgbm"
     description: ClassVar[str] = "gradient boosting, leaf-wise trees (LightGBM)"
-    tasks: ClassVar[frozenset[str]] = frozenset({"regression", *CLASSES})
+    losses: ClassVar[LossNames] = _LOSSES
     config_type: ClassVar[type[Config]] = LightGBMConfig
 
     def fit(self, train: Samples, validation: Samples | None) -> None:
@@ -157,26 +161,5 @@ class LightGBMModel(LightGBMTrees):
         parameters = {**self._loss(train), **self._tree_parameters(len(train))}
         self._boost(data, held_out, parameters)
 
-    def predict(self, rows: Samples) -> PredictionOutput:
-        """Score rows with the rounds up to the best one."""
-        raw = self._margin(rows)
-        if self._objective() == "binary":
-            return class_output(np.column_stack([1 - raw, raw]))
-        if self._objective() == "multiclass":
-            return class_output(raw)
-        return PredictionOutput(raw.astype(np.float32))
-
     def _objective(self) -> str:
         return str(self._booster.dump_model(num_iteration=1)["objective"]).split()[0]
-
-    def _loss(self, train: Samples) -> dict[str, Any]:
-        if train.task != "regression":
-            several = {"num_class": len(CLASSES[train.task])}
-            objective = {"objective": _CLASS_OBJECTIVE[train.task]}
-            return objective | (several if train.task == "three_class" else {})
-        objective = {"objective": self.config.objective}
-        if self.config.objective == "huber":
-            return {**objective, "alpha": huber_delta(train)}
-        if self.config.objective == "quantile":
-            return {**objective, "alpha": self.config.quantile}
-        return objective

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
@@ -73,7 +74,7 @@ class LightGBMRankModel(RankingTrees, LightGBMTrees):
             "min_sum_hessian_in_leaf": 0.0,
             "metric": "None",
         }
-        parameters["lambda_l2"] *= _row_hessian(data, parameters)
+        parameters["lambda_l2"] *= self._row_hessian(data, parameters)
         if held_out is None:
             return self._boost(data, None, parameters)
         queries, metric = held_out
@@ -92,19 +93,12 @@ class LightGBMRankModel(RankingTrees, LightGBMTrees):
             return queries.grades
         return np.floor(np.log2(1 + queries.grades)).astype(np.int32)
 
+    def _row_hessian(self, data: Any, parameters: Mapping[str, Any]) -> float:
+        import lightgbm
 
-def _row_hessian(data: lightgbm.Dataset, parameters: dict[str, Any]) -> float:
-    """Mean second derivative of a row before the first tree; 1 without any split.
-
-    It is 1 for squared error. Ranking objectives divide by sums over the query, so that
-    theirs depends on the size of the bars; with it a penalty means the same number of
-    rows everywhere.
-    """
-    import lightgbm
-
-    alone = {"num_leaves": 2, "bagging_fraction": 1.0, "lambda_l2": 0.0}
-    stump = lightgbm.train({**parameters, **alone}, data, num_boost_round=1)
-    root = stump.dump_model()["tree_info"][0]["tree_structure"]
-    return float(root.get("internal_weight", 1.0)) / float(
-        root.get("internal_count", 1.0)
-    )
+        alone = {"num_leaves": 2, "bagging_fraction": 1.0, "lambda_l2": 0.0}
+        stump = lightgbm.train({**parameters, **alone}, data, num_boost_round=1)
+        root = stump.dump_model()["tree_info"][0]["tree_structure"]
+        return float(root.get("internal_weight", 1.0)) / float(
+            root.get("internal_count", 1.0)
+        )

@@ -11,7 +11,6 @@ import numpy.typing as npt
 from pydantic import Field
 
 from ranking_pipeline.config import Config
-from ranking_pipeline.errors import UserError
 from ranking_pipeline.evaluation.inference import block_length
 from ranking_pipeline.models.base import BaseModel, PredictionOutput
 from ranking_pipeline.models.classes import normalised
@@ -79,22 +78,10 @@ class LowRankModel(BaseModel):
     _symbols: tuple[str, ...]
 
     def fit(self, train: Samples, validation: Samples | None) -> None:
-        """Find the directions, then the loadings; ``validation`` is not needed.
-
-        Raises
-        ------
-        UserError
-            Also for rows with weights: its test of how many directions stand out of the
-            noise counts rows alike.
-        """
+        """Find the directions, then the loadings; ``validation`` is not needed."""
         from threadpoolctl import threadpool_limits
 
         self.check(train)
-        if train.weight is not None:
-            raise UserError(
-                "low_rank cannot weigh rows: set model_training.sample_weights to none, "
-                "or leave low_rank out of model_training.families."
-            )
         self._symbols = train.panel.symbols
         mean, scale = column_moments(train.features)
         self._state = {"mean": mean, "scale": scale}

@@ -179,7 +179,7 @@ class MetaLearningModel(OwnNetworkModel):
         """Outputs (n, K) of the weights that fit each row's symbol and bar."""
         self._network.eval()
         inputs, inner = self._design(rows.features), self._inner()
-        start, device = start_of(self._network.body), _device(self._network)
+        start, device = start_of(self._network.body), self._trained_on
         outputs = torch.zeros((len(rows), self._network.outputs), dtype=torch.float64)
         for part in _parts(*self._past.stops(rows)):
             support = self._support(part.first, part.stop, device)
@@ -225,7 +225,3 @@ def _parts(first: IntArray, stop: IntArray) -> Iterator[_Part]:
         inside = slice(*np.searchsorted(task[order], [begin, end]))
         rows = order[inside]
         yield _Part(rows, task[rows] - begin, *known[:, begin:end])
-
-
-def _device(network: nn.Module) -> torch.device:
-    return next(network.parameters()).device

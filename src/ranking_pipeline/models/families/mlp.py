@@ -14,6 +14,7 @@ from ranking_pipeline.models.neural import NeuralModel
 from ranking_pipeline.models.neural_config import MlpConfig
 from ranking_pipeline.models.registry import register
 from ranking_pipeline.models.samples import Samples
+from ranking_pipeline.models.standardise import mean_and_deviation
 
 
 @register
@@ -30,18 +31,12 @@ class MlpModel(NeuralModel):
     config_type: ClassVar[type[Config]] = MlpConfig
 
     def _fit_inputs(self, train: Samples) -> dict[str, Any]:
-        known = np.isfinite(train.features)
-        count = np.maximum(known.sum(axis=0), 1)
-        values = np.where(known, train.features, 0.0)
-        # In 32 bits the sum of many raw factors stops growing.
-        mean = values.sum(axis=0, dtype=np.float64) / count
-        squares = np.where(known, values - mean, 0.0) ** 2
-        deviation = np.sqrt(squares.sum(axis=0) / count)
-        told = deviation > 1e-12 * np.maximum(1.0, np.abs(mean))
+        mean, deviation = mean_and_deviation(train.features)
+        unknown = ~np.isfinite(train.features).all(axis=0)
         return {
             "feature_mean": mean.tolist(),
-            "feature_deviation": np.where(told, deviation, 1.0).tolist(),
-            "sometimes_unknown": np.flatnonzero(~known.all(axis=0)).tolist(),
+            "feature_deviation": np.where(deviation > 0, deviation, 1.0).tolist(),
+            "sometimes_unknown": np.flatnonzero(unknown).tolist(),
         }
 
     def _inputs(self, rows: Samples, symbols: npt.NDArray[np.intp]) -> Inputs:

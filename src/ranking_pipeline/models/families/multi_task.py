@@ -94,7 +94,7 @@ class MultiTaskModel(OwnNetworkModel):
             design = torch.from_numpy(self._design(rows.features)).unsqueeze(1)
             network.eval()
             parts = [
-                network.helpers(part.to(_device(network))) for part in _cut(design)
+                network.helpers(part.to(self._trained_on)) for part in _cut(design)
             ]
             told = torch.cat(parts).double().cpu().numpy()
         mean, deviation = self._facts["helper_mean"], self._facts["helper_deviation"]
@@ -134,10 +134,6 @@ class MultiTaskModel(OwnNetworkModel):
         told = torch.from_numpy(helpers[block.bars]).to(block.inputs.device)
         outputs = self._network.outputs
         return SeveralTargets(loss, outputs, told, self.config.helper_share)
-
-
-def _device(network: nn.Module) -> torch.device:
-    return next(network.parameters()).device
 
 
 def _cut(design: torch.Tensor) -> tuple[torch.Tensor, ...]:

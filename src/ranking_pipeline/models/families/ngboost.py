@@ -53,6 +53,7 @@ class NGBoostModel(BaseModel):
     family: ClassVar[str] = "ngboost"
     description: ClassVar[str] = "boosting of mean and deviation (NGBoost)"
     device: ClassVar[str] = "cpu"
+    weighted: ClassVar[bool] = True
     extra: ClassVar[str] = "ngboost"
     tasks: ClassVar[frozenset[str]] = frozenset({"regression"})
     config_type: ClassVar[type[Config]] = NGBoostConfig

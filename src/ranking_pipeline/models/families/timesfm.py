@@ -87,7 +87,8 @@ class TimesFmModel(SequenceModel):
             self._encoder = TimesFmEncoder.read(self.config.weights, device)
         complete = np.flatnonzero(windows.valid[rows.bars, symbols])
         found = np.full((len(rows), self._encoder.width), np.nan, dtype=np.float32)
-        for part in np.array_split(complete, max(1, len(complete) // _ROWS_AT_ONCE)):
+        for first in range(0, len(complete), _ROWS_AT_ONCE):
+            part = complete[first : first + _ROWS_AT_ONCE]
             cells = (torch.from_numpy(a[part]).long() for a in (symbols, rows.bars))
             places = [cell.to(windows.device) for cell in cells]
             closes = windows.windows(places[0], places[1])[:, :, CLOSE]

@@ -12,20 +12,14 @@ import numpy.typing as npt
 from pydantic import Field
 
 from ranking_pipeline.config import Config
-from ranking_pipeline.models.base import PredictionOutput
 from ranking_pipeline.models.boosting import (
     BoostedTrees,
     BoostingConfig,
+    LossNames,
+    PointwiseTrees,
     RegressionLoss,
-    huber_delta,
 )
-from ranking_pipeline.models.classes import (
-    CLASSES,
-    class_output,
-    label,
-    leaf_size,
-    normalised,
-)
+from ranking_pipeline.models.classes import label, leaf_size, normalised
 from ranking_pipeline.models.registry import register
 from ranking_pipeline.models.samples import Samples
 
@@ -33,7 +27,17 @@ if TYPE_CHECKING:
     import xgboost
 
 _FILE = "model.ubj"
-_CLASS_OBJECTIVE = {"binary": "binary:logistic", "three_class": "multi:softprob"}
+_LOSSES = LossNames(
+    {
+        "l2": "reg:squarederror",
+        "huber": "reg:pseudohubererror",  # its smooth version
+        "quantile": "reg:quantileerror",
+        "binary": "binary:logistic",
+        "three_class": "multi:softprob",
+    },
+    huber="huber_slope",
+    quantile="quantile_alpha",
+)
 
 
 class XGBoostTreesConfig(BoostingConfig):
@@ -141,12 +145,12 @@ class XGBoostTrees(BoostedTrees):
 
 
 @register
-class XGBoostModel(XGBoostTrees):
+class XGBoostModel(PointwiseTrees, XGBoostTrees):
     """XGBoost on the learning target, or on classes."""
 
     family: ClassVar[str] = "xgboost"
     description: ClassVar[str] = "gradient boosting, depth-wise trees (XGBoost)"
-    tasks: ClassVar[frozenset[str]] = frozenset({"regression", *CLASSES})
+    losses: ClassVar[LossNames] = _LOSSES
     config_type: ClassVar[type[Config]] = XGBoostConfig
 
     def fit(self, train: Samples, validation: Samples | None) -> None:
@@ -171,15 +175,6 @@ class XGBoostModel(XGBoostTrees):
             )
         self._boost(data, held_out, self._parameters(train))
 
-    def predict(self, rows: Samples) -> PredictionOutput:
-        """Score rows with the rounds up to the best one."""
-        raw = self._margin(rows)
-        if raw.ndim > 1:
-            return class_output(raw)
-        if self._objective() == _CLASS_OBJECTIVE["binary"]:
-            return class_output(np.column_stack([1 - raw, raw]))
-        return PredictionOutput(raw.astype(np.float32))
-
     def _objective(self) -> str:
         learner = json.loads(self._booster.save_config())["learner"]
         return str(learner["objective"]["name"])
@@ -193,17 +188,3 @@ class XGBoostModel(XGBoostTrees):
             **self._tree_parameters(),
             "min_child_weight": weight * least,
         }
-
-    def _loss(self, train: Samples) -> dict[str, Any]:
-        """Objective and what it takes; Huber's loss is its smooth version here."""
-        if train.task != "regression":
-            several = {"num_class": len(CLASSES[train.task])}
-            objective = {"objective": _CLASS_OBJECTIVE[train.task]}
-            return objective | (several if train.task == "three_class" else {})
-        if self.config.objective == "huber":
-            slope = {"huber_slope": huber_delta(train)}
-            return {"objective": "reg:pseudohubererror", **slope}
-        if self.config.objective == "quantile":
-            alpha = {"quantile_alpha": self.config.quantile}
-            return {"objective": "reg:quantileerror", **alpha}
-        return {"objective": "reg:squarederror"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
@@ -86,7 +87,7 @@ class XGBoostRankModel(RankingTrees, XGBoostTrees):
             "lambdarank_num_pair_per_sample": drawn or int(train.sizes.max()),
             "disable_default_eval_metric": True,
         }
-        hessian = _row_hessian(data, parameters)
+        hessian = self._row_hessian(data, parameters)
         least = leaf_size(self.config.min_rows_per_leaf, len(train.rows))
         return {
             **parameters,
@@ -94,17 +95,10 @@ class XGBoostRankModel(RankingTrees, XGBoostTrees):
             "reg_lambda": hessian * self.config.l2,
         }
 
+    def _row_hessian(self, data: Any, parameters: Mapping[str, Any]) -> float:
+        import xgboost
 
-def _row_hessian(data: xgboost.DMatrix, parameters: dict[str, Any]) -> float:
-    """Mean second derivative of a row before the first tree.
-
-    It is 1 for squared error. Ranking objectives divide by sums over the query, so that
-    theirs depends on the size of the bars; with it a penalty and a smallest leaf mean
-    the same number of rows everywhere.
-    """
-    import xgboost
-
-    alone = {"max_depth": 1, "subsample": 1.0, "min_child_weight": 0.0}
-    stump = xgboost.train({**parameters, **alone}, data, num_boost_round=1)
-    tree = json.loads(stump.get_dump(dump_format="json", with_stats=True)[0])
-    return float(tree["cover"]) / int(data.num_row())
+        alone = {"max_depth": 1, "subsample": 1.0, "min_child_weight": 0.0}
+        stump = xgboost.train({**parameters, **alone}, data, num_boost_round=1)
+        tree = json.loads(stump.get_dump(dump_format="json", with_stats=True)[0])
+        return float(tree["cover"]) / int(data.num_row())

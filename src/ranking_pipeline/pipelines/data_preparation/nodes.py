@@ -64,10 +64,19 @@ def compute_features(
     return TableStream(blocks), feature_manifest(names)
 
 
-def compute_labels(panel: PanelHandle, data: DataPreparationConfig) -> Tables:
+def store_delistings(data: DataPreparationConfig) -> pd.DataFrame:
+    """What holders of ended names got, kept beside the labels that it decides."""
+    from ranking_pipeline.labels.delisting import no_delistings, read_delistings
+
+    path = data.labels.delistings
+    return no_delistings() if path is None else read_delistings(path)
+
+
+def compute_labels(
+    panel: PanelHandle, delistings: pd.DataFrame, data: DataPreparationConfig
+) -> Tables:
     """Labels and the target manifest."""
     from ranking_pipeline.labels.compute import compute_labels as compute
-    from ranking_pipeline.labels.delisting import read_delistings
     from ranking_pipeline.labels.grammar import parse_targets
     from ranking_pipeline.labels.sessions import uneven_sessions
 
@@ -75,12 +84,11 @@ def compute_labels(panel: PanelHandle, data: DataPreparationConfig) -> Tables:
     note = uneven_sessions(bars, per_session) if per_session else None
     if note:
         log.info("labels: %s", note)
-    path = data.labels.delistings
     return compute(
         bars,
         parse_targets(data.labels.targets, data.interval, per_session),
         data.labels,
-        None if path is None else read_delistings(path),
+        None if delistings.empty else delistings,
     )
 
 

@@ -36,8 +36,14 @@ def create_pipeline() -> Pipeline:
                 name="compute_features",
             ),
             node(
+                nodes.store_delistings,
+                inputs="params:data",
+                outputs="delistings",
+                name="store_delistings",
+            ),
+            node(
                 nodes.compute_labels,
-                inputs=["panel", "params:data"],
+                inputs=["panel", "delistings", "params:data"],
                 outputs=["labels", "target_manifest"],
                 name="compute_labels",
             ),

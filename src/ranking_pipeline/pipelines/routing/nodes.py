@@ -14,7 +14,7 @@ from ranking_pipeline.selection.config import FeatureSelectionConfig
 from ranking_pipeline.storage import PanelHandle, TableHandle
 
 if TYPE_CHECKING:
-    from ranking_pipeline.routing.plan import Setting
+    from ranking_pipeline.routing.setting import Setting
 
 Document = dict[str, Any]
 
@@ -114,7 +114,7 @@ def export_routes(routing_plan: Document) -> tuple[Document, str]:
 
 def export_plan(plan: Document) -> tuple[Document, str, dict[str, str]]:
     """The plan as YAML and Markdown, and its views, one file for each."""
-    from ranking_pipeline.routing.plan import view_files
+    from ranking_pipeline.routing.plan_views import view_files
     from ranking_pipeline.routing.render_plan import plan_markdown
 
     return plan, plan_markdown(plan), view_files(plan)
@@ -138,7 +138,7 @@ def _setting(
     The parameters come one by one, so that those of the training may change after the
     plan; a list may be the command line's ``'A;B'``.
     """
-    from ranking_pipeline.routing.plan import Setting
+    from ranking_pipeline.routing.setting import Setting
     from ranking_pipeline.training.config import PlannedTraining
 
     values = dict(zip(PlannedTraining.model_fields, training, strict=True))
