@@ -13,7 +13,7 @@ import pytest
 from tests.running import Place
 
 from ranking_pipeline.config import Config
-from ranking_pipeline.hooks.consistency import contradictions, untrainable
+from ranking_pipeline.hooks.consistency import contradictions, unlabelled, untrainable
 from ranking_pipeline.hooks.lineage import parameter_digest
 from ranking_pipeline.hooks.parameters import parameter_errors
 from ranking_pipeline.sections import SECTIONS as ALL
@@ -135,8 +135,6 @@ def test_the_shipped_sections_do_not_contradict_each_other(
         ("run", "seed", 8, "run.seed"),
         ("data", "labels.targets", ["fwd_rat_1d"], "data.labels.targets"),
         ("data", "features.factors", ["ret_one"], "data.features"),
-        ("evaluation", "primary_target", "fwd_ret_3d", "evaluation.primary_target"),
-        ("cs_ranking", "targets", ["fwd_ret_3d"], "cs_ranking.targets"),
         ("cs_ranking", "loss.type", "no.such.module:loss", "cs_ranking.loss.type"),
         (
             "model_training",
@@ -158,6 +156,24 @@ def test_each_contradiction_names_its_key(
     typed[section] = changed(typed[section], path, value)
     problems = contradictions(typed, "simulated")
     assert [named for named, _ in problems] == [key]
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "value"),
+    [
+        ("evaluation", "primary_target", "fwd_ret_3d"),
+        ("cs_ranking", "targets", ["fwd_ret_3d"]),
+    ],
+)
+def test_a_target_without_labels_matters_to_the_run_that_reads_it(
+    typed: dict[str, Any], section: str, key: str, value: Any
+) -> None:
+    typed[section] = changed(typed[section], key, value)
+    ((named, problem),) = unlabelled(typed, {"evaluation", "cs_ranking"})
+    assert named == f"{section}.{key}"
+    assert "fwd_ret_3d" in problem
+    assert "fwd_ret_1d" in problem
+    assert unlabelled(typed, {"candidate_selection"}) == []
 
 
 def test_all_blocks_are_checked_also_of_families_that_are_not_trained(

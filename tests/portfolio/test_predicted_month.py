@@ -140,7 +140,7 @@ def test_too_few_valid_names_fail_the_month(panel: Any) -> None:
     values = scores(panel)
     values[:2] = np.nan
     with pytest.raises(
-        UserError, match=r"4 of 6 long candidates are valid \(not: S00, S01\), fewer"
+        UserError, match=r"4 of 6 long candidates are valid \(S00: the model gave it no"
     ):
         predict_candidates(energy(panel), panel, values, parameters())
     found = predict_candidates(

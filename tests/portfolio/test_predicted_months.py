@@ -196,7 +196,7 @@ def test_months_that_the_model_has_seen_are_refused(panel: Any) -> None:
         "done",
     ]
     assert (
-        "the model has seen these bars: fake v. 01234567 was informed until 2020-04-01"
+        "the model has seen these bars: fake v. 01234567 was informed until 2020-03-31"
         in (found.outcomes[1].reason)
     )
     assert min(model.asked[0]) > bar

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import partial
 from importlib.util import find_spec
 from typing import Any
@@ -58,6 +58,23 @@ def untrainable(sections: Mapping[str, Any]) -> list[tuple[str, str]]:
     return faults
 
 
+def unlabelled(
+    sections: Mapping[str, Any], read: Collection[str]
+) -> list[tuple[str, str]]:
+    """Targets without labels, as (key, problem), of the sections that a run reads."""
+    data = sections["data"]
+    specs = parse_targets(data.labels.targets, data.interval, data.bars_per_session)
+    known = {spec.name for spec in specs} | {spec.payoff for spec in specs}
+    named = [("evaluation.primary_target", sections["evaluation"].primary_target)]
+    for name in RANKED:
+        named += [(f"{name}.targets", one) for one in sections[name].ranked_targets]
+    return [
+        (key, _unknown(target, known))
+        for key, target in named
+        if target not in known and key.partition(".")[0] in read
+    ]
+
+
 def _shared_values(
     sections: Mapping[str, Any], source: str
 ) -> Iterator[tuple[str, str]]:
@@ -79,18 +96,8 @@ def _names(sections: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         )
     )
     yield from wrong
-    if wrong:
-        return
-    specs = parse_targets(data.labels.targets, interval, session)
-    known = {spec.name for spec in specs} | {spec.payoff for spec in specs}
-    primary = sections["evaluation"].primary_target
-    if primary not in known:
-        yield "evaluation.primary_target", _unknown(primary, known)
     for name in RANKED:
         yield from _own_loss(name, sections[name].loss.type)
-        for target in sections[name].ranked_targets:
-            if target not in known:
-                yield f"{name}.targets", _unknown(target, known)
 
 
 def _own_loss(section: str, loss: str) -> Iterator[tuple[str, str]]:

@@ -18,7 +18,7 @@ from yaml import YAMLError
 
 from ranking_pipeline.config import Config, RunConfig
 from ranking_pipeline.errors import UserError
-from ranking_pipeline.hooks.consistency import contradictions, untrainable
+from ranking_pipeline.hooks.consistency import contradictions, unlabelled, untrainable
 from ranking_pipeline.hooks.unread import unread_parameters
 from ranking_pipeline.jobs.check import check_jobs
 from ranking_pipeline.jobs.config import JobsConfig
@@ -91,8 +91,11 @@ class ParameterCheck:
                 check_jobs(self._jobs)
             except UserError as error:
                 raise click.ClickException(str(error)) from None
-        if stages & TRAINED and self._typed:
-            _refuse_untrainable(self._typed)
+        if self._typed:
+            read = {name for name in SECTIONS if f"params:{name}" in pipeline.inputs()}
+            faults = unlabelled(self._typed, read)
+            faults += untrainable(self._typed) if stages & TRAINED else []
+            _refuse(faults)
         unread = unread_parameters(run_params.get("runtime_params") or {}, pipeline)
         if unread:
             names = ",".join(run_params.get("pipeline_names") or ["__default__"])
@@ -103,12 +106,11 @@ class ParameterCheck:
             )
 
 
-def _refuse_untrainable(sections: Mapping[str, Any]) -> None:
-    faults = untrainable(sections)
+def _refuse(faults: Sequence[tuple[str, str]]) -> None:
     if faults:
         lines = [f"  {key}: {problem}" for key, problem in faults]
         raise click.ClickException(
-            f"{counted(len(faults), 'problem')} with what is to be trained:\n"
+            f"{counted(len(faults), 'problem')} with what this run is to make:\n"
             + "\n".join(lines)
         )
 

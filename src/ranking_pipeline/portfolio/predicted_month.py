@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,7 +33,7 @@ COLUMNS = (
 )
 SIGNS = {"long": 1.0, "short": -1.0}
 _NO_SCORE = Exclusion("score_not_finite", "the model gave it no score")
-_SHOWN = 5
+_SHOWN = 3
 
 
 def predict_candidates(
@@ -159,7 +160,8 @@ class _Moment:
         own = valid[valid["candidate_type"] == leg]
         if len(own) < self.how.min_valid_stocks:
             all_of_leg = candidates[candidates["candidate_type"] == leg]
-            raise _too_few(leg, all_of_leg, own, self.how)
+            excluded = self.excluded(all_of_leg)
+            raise _too_few(leg, all_of_leg, excluded, self.how)
         names, places = self._names(own)
         wanted = SIGNS[leg] * self.scores[places].astype(np.float64)
         order = np.lexsort((names.astype(str), -wanted))[: self.how.top_n]
@@ -211,12 +213,16 @@ class _Moment:
 
 
 def _too_few(
-    leg: str, candidates: pd.DataFrame, valid: pd.DataFrame, how: PredictionConfig
+    leg: str,
+    candidates: pd.DataFrame,
+    excluded: Mapping[str, Exclusion],
+    how: PredictionConfig,
 ) -> UserError:
-    gone = sorted(set(candidates["symbol"]) - set(valid["symbol"]))
-    told = f" (not: {', '.join(gone[:_SHOWN])}{', …' if gone[_SHOWN:] else ''})"
+    """Name some of those that are not valid, each with its reason."""
+    gone = [f"{name}: {excluded[name].sentence}" for name in sorted(excluded)]
+    told = f" ({'; '.join(gone[:_SHOWN])}{'; …' if gone[_SHOWN:] else ''})"
     return UserError(
-        f"{len(valid)} of {len(candidates)} {leg} candidates are valid"
+        f"{len(candidates) - len(gone)} of {len(candidates)} {leg} candidates are valid"
         f"{told if gone else ''}, fewer than prediction.min_valid_stocks "
         f"{how.min_valid_stocks}: lower it, choose larger tails in candidate_selection, "
         "or set prediction.per_sector to false."

@@ -148,14 +148,14 @@ def _asof_bars(
         except UserError as error:
             refused[month] = (FAILED, str(error))
             continue
-        seen = "" if model is None else _seen(panel.timestamps[bars[month]], model)
+        seen = "" if model is None else _seen(panel, bars[month], model)
         if seen:
             refused[month] = (IN_SAMPLE, seen)
             del bars[month]
     return bars, refused
 
 
-def _seen(timestamp: np.datetime64, model: ServedModel) -> str:
+def _seen(panel: Panel, bar: int, model: ServedModel) -> str:
     """Why a model may not predict at a bar; empty where it may."""
     until = model.informed_until
     if until is None:
@@ -163,12 +163,12 @@ def _seen(timestamp: np.datetime64, model: ServedModel) -> str:
             f"{model.label} does not tell until when it was informed: train and promote "
             f"it again ({PROMOTE})"
         )
-    if timestamp > until:
+    if panel.timestamps[bar] > until:
         return ""
+    last = int(np.searchsorted(panel.timestamps, until, side="right")) - 1
     return (
         f"the model has seen these bars: {model.label} was informed until "
-        f"{np.datetime_as_string(until, unit='D')}, and the as-of bar is "
-        f"{np.datetime_as_string(timestamp, unit='D')}"
+        f"{panel.trading_dates[last]}, and the as-of bar is of {panel.trading_dates[bar]}"
     )
 
 
@@ -252,7 +252,7 @@ def _live_refusal(panel: Panel, model: ServedModel | None) -> Exclusion | None:
         return Exclusion("no_model", "no model is promoted")
     until = model.informed_until
     if until is None:
-        return Exclusion("in_sample", _seen(panel.timestamps[-1], model))
+        return Exclusion("in_sample", _seen(panel, panel.n_bars - 1, model))
     if panel.timestamps[-1] >= until:
         return None
     return Exclusion("in_sample", "the model has seen later bars than these")

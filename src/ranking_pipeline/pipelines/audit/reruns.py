@@ -160,12 +160,14 @@ def run_stages(
     """
     from kedro.runner import SequentialRunner
 
+    made = {"features", "labels", "splits", "leaderboard"}
     wanted = [
         node
         for node in whole.from_inputs("panel").nodes
-        if node.tags & set(STAGES)
-        or {"features", "labels", "splits", "leaderboard"} & set(node.outputs)
+        if node.tags & set(STAGES) or made & set(node.outputs)
     ]
+    # it comes from a file beside the bars
+    wanted += whole.only_nodes_with_outputs("delistings").nodes
     catalog = recipe.catalog(folder)
     for name, value in given.items():
         catalog.save(name, value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import pandas as pd
@@ -10,6 +11,8 @@ from ranking_pipeline.cache.config import CacheConfig
 from ranking_pipeline.jobs.config import JobsConfig
 from ranking_pipeline.portfolio.candidates.config import CandidateSelectionConfig
 from ranking_pipeline.storage import PanelHandle
+
+log = logging.getLogger(__name__)
 
 
 def select_candidates(
@@ -35,5 +38,6 @@ def summarise_candidates(
     from ranking_pipeline.evaluation.candidate_section import candidate_section
 
     section = candidate_section(indicators, candidates, outcomes)
+    log.info("%s", section.lead)
     plain = section.to_dict()
     return plain, *(figure["figure"] for figure in plain["figures"])

@@ -104,7 +104,13 @@ def _nothing(
     outcomes: pd.DataFrame,
 ) -> str:
     largest = int(outcomes["n_scored"].max()) if len(outcomes) else 0
-    met = ", ".join(panel.sector_names) or "none"
+    if not panel.sector_names:
+        return (
+            "candidate_selection needs sectors, and the bars have none: data.sectors is "
+            "null. Name a CSV file of symbol and sector there, and run kedro run "
+            "--pipelines=data_preparation."
+        )
+    met = ", ".join(panel.sector_names)
     statuses, counts = np.unique(card.status[card.status != ""], return_counts=True)
     told = ", ".join(f"{n} {name}" for name, n in zip(statuses, counts, strict=True))
     return (
