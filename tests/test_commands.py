@@ -77,6 +77,21 @@ def test_a_printed_command_runs(
     assert copied.manifest()["status"] == "finished"
 
 
+def test_params_beside_those_of_a_file_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Kedro would drop the file's, and run on other bars than it names."""
+    place, file = Place.make(tmp_path), tmp_path / "run.yml"
+    file.write_text("run: {env: smoke, params: {data: {source: bars.parquet}}}")
+    monkeypatch.chdir(PROJECT)
+    configure_project("ranking_pipeline")
+    run = find_run_command("ranking_pipeline")
+    words = [f"--config={file}", f"--conf-source={place.conf}", "--params=run.seed=8"]
+    done = CliRunner().invoke(run, words)
+    assert done.exit_code == 1
+    assert "--params would replace all parameters of the --config file" in done.output
+
+
 def _filled_in(command: str, place: Place) -> str:
     """Put files and versions of this place where the page has stand-ins."""
     bars = place.folder / "bars.parquet"

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 from kedro.config import MissingConfigException
 from kedro.framework.context import KedroContext
 from kedro.framework.hooks import hook_impl
@@ -43,6 +44,7 @@ class ParameterCheck:
     @hook_impl
     def after_context_created(self, context: KedroContext) -> None:
         """Check all sections as merged from base, overlay and command line."""
+        _refuse_lost_file()
         try:
             parameters = dict(context.config_loader["parameters"])
         except MissingConfigException:
@@ -104,6 +106,18 @@ class ParameterCheck:
                 "that it would change nothing; leave it out, or run a pipeline that "
                 "reads it:\n" + "\n".join(f"  {line}" for line in unread)
             )
+
+
+def _refuse_lost_file() -> None:
+    """Refuse --params beside parameters of --config: Kedro would drop the file's."""
+    command = click.get_current_context(silent=True)
+    if command is None or "params" not in (command.default_map or {}):
+        return
+    if command.get_parameter_source("params") is ParameterSource.COMMANDLINE:
+        raise click.ClickException(
+            "--params would replace all parameters of the --config file, not add to "
+            "them: write these into the file too, or give all of them by --params."
+        )
 
 
 def _refuse(faults: Sequence[tuple[str, str]]) -> None:
