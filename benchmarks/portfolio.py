@@ -227,7 +227,7 @@ class _Study:
             "cost": 100 * found.cost_per_bar * YEAR_BARS,
             "turnover": found.turnover_per_year,
             "sharpe": found.sharpe,
-            "drawdown": 100 * found.drawdown.depth,
+            "drawdown": 100 * found.max_drawdown,
             "beta": found.market.beta,
         }
         if rival:

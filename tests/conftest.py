@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -36,10 +39,21 @@ def real_data() -> Path:
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Place:
-    """A place in which the whole job has run once, on the smoke market."""
-    place = Place.make(tmp_path_factory.mktemp("whole"))
-    place.run()
-    return place
+    """A place in which the whole job has run once, on the smoke market.
+
+    The workers of one test run share it, so a test only reads it.
+    """
+    shared = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        shared = shared.parent
+    folder, done = shared / "whole", shared / "whole.done"
+    with (shared / "whole.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not done.exists():
+            shutil.rmtree(folder, ignore_errors=True)  # of a worker that was killed
+            Place.make(folder).run()
+            done.touch()
+    return Place(folder)
 
 
 @pytest.fixture

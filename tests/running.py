@@ -20,6 +20,7 @@ CLOCKS = re.compile(
     r'<section id="costs">.*?</section>|<li><b>Time and memory</b>.*?</li>', re.DOTALL
 )
 PROJECT = Path(__file__).resolve().parents[1]
+_CATALOGS: dict[Path, DataCatalog] = {}
 
 
 @dataclass(frozen=True)
@@ -67,13 +68,16 @@ class Place:
         self, *pipelines: str, params: dict[str, Any] | None = None, **options: Any
     ) -> None:
         """Run pipelines by name; the whole job without one."""
+        _CATALOGS.pop(self.folder, None)  # its versions are no longer the latest
         with self.session(params) as session:
             session.run(pipeline_names=list(pipelines) or None, **options)
 
     def catalog(self) -> DataCatalog:
-        """The catalog of this place."""
-        with self.session() as session:
-            return session.load_context().catalog
+        """The catalog of this place, read once after each run: it takes seconds."""
+        if self.folder not in _CATALOGS:
+            with self.session() as session:
+                _CATALOGS[self.folder] = session.load_context().catalog
+        return _CATALOGS[self.folder]
 
     def load(self, name: str) -> Any:
         """Load one dataset."""

@@ -177,3 +177,15 @@ def test_a_variable_of_the_shell_moves_all_outputs(
     places = [entry["filepath"] for entry in catalog.values() if "filepath" in entry]
     assert places
     assert all(place.startswith("elsewhere/") for place in places)
+
+
+def test_no_file_has_more_than_650_lines(project: Path) -> None:
+    rooms = ("src", "tests", "benchmarks")
+    files = [path for room in rooms for path in (project / room).rglob("*.py")]
+    assert len(files) > 500
+    long = {
+        str(path.relative_to(project)): n_lines
+        for path in files
+        if (n_lines := len(path.read_text("utf-8").splitlines())) > 650
+    }
+    assert not long

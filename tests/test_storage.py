@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -14,7 +15,7 @@ import pyarrow as pa
 import pytest
 
 from ranking_pipeline import storage
-from ranking_pipeline.errors import UserError
+from ranking_pipeline.errors import UserError, mendable
 from ranking_pipeline.panel import Panel
 
 
@@ -203,3 +204,69 @@ def test_a_sweep_takes_folders_of_killed_writers_too(tmp_path: Path) -> None:
     storage.sweep_temporaries(tmp_path)
     assert os.listdir(tmp_path / "a") == []
     assert os.listdir(tmp_path / "outside") == ["kept"]
+
+
+@pytest.mark.parametrize(
+    "refused",
+    [
+        OSError(errno.ENOSPC, "No space left on device"),
+        RuntimeError("I/O error: No space left on device (os error 28)"),
+    ],
+)
+def test_a_full_disk_names_the_file_and_keeps_the_old_one(
+    tmp_path: Path, refused: Exception
+) -> None:
+    path = tmp_path / "a.txt"
+    storage.write_text(path, "old")
+
+    def fill() -> None:
+        with storage.atomic_write(path) as temporary:
+            temporary.write_text("half")
+            raise refused
+
+    with pytest.raises(OSError, match="No space left") as caught:
+        fill()
+    told = mendable(caught.value)
+    assert told is not None
+    assert told.startswith(f"{path}: No space left on device. Make room")
+    assert path.read_text() == "old"
+    assert os.listdir(tmp_path) == ["a.txt"]
+
+
+def test_a_file_in_the_place_of_a_folder_is_named(tmp_path: Path) -> None:
+    (tmp_path / "figures").touch()
+    path = tmp_path / "figures" / "equity.json"
+    assert storage.read_manifest(path) is None
+    with pytest.raises(OSError, match=r"equity|figures") as caught:
+        storage.write_text(path, "x")
+    assert "stands where a folder belongs" in str(mendable(caught.value))
+
+
+def test_only_what_a_user_can_mend_loses_its_traceback() -> None:
+    assert mendable(TypeError("x")) is None
+    assert mendable(FileNotFoundError(errno.ENOENT, "gone", "a")) is None
+    wrapped = ValueError("told by Kedro")
+    wrapped.__cause__ = UserError("a.txt is damaged")
+    assert mendable(wrapped) == "a.txt is damaged"
+
+
+@pytest.mark.parametrize(
+    "text", [b"\xff\xfe{", b"[1]", b'{"sha256": "", "bytes": 3, "ancestors": [1]}']
+)
+def test_a_manifest_that_is_none_means_no_artefact(tmp_path: Path, text: bytes) -> None:
+    path = tmp_path / "a.txt"
+    path.write_text("abc")
+    storage.manifest_path(path).write_bytes(text)
+    assert storage.read_manifest(path) is None
+
+
+@pytest.mark.parametrize("kind", [storage.TableHandle, storage.PanelHandle])
+def test_names_are_not_read_from_a_damaged_file(
+    tmp_path: Path, kind: type[storage.TableHandle | storage.PanelHandle]
+) -> None:
+    path = tmp_path / "damaged"
+    path.write_bytes(b"no table")
+    handle = kind(str(path), "another digest")
+    read = getattr(handle, "read_columns", None) or handle.read_symbols
+    with pytest.raises(UserError, match="has changed"):
+        read()

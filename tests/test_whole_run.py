@@ -25,19 +25,23 @@ from ranking_pipeline.pipeline_registry import register_pipelines
 from ranking_pipeline.storage import manifest_path
 from tests.running import PROJECT, Place, write_bars
 
-# The full audit at a size for tests.
-LITTLE = {
-    "audit": {
-        "ingest_cuts": 2,
-        "full": {
-            "every_bar": False,
-            "modes_at_a_cut": 2,
-            "warm_up_cuts": 2,
-            "month_cuts": 2,
-            "garch_symbols": 0,
-        },
-    }
+# An audit at a size for tests.
+FEW = {
+    "every_bar": False,
+    "event_cuts": 2,
+    "random_cuts": 3,
+    "modes_at_a_cut": 2,
+    "label_cuts": 2,
+    "warm_up_cuts": 1,
+    "score_cuts": 1,
+    "month_cuts": 1,
+    "month_bars": 170,
+    "garch_symbols": 0,
+    "network": False,
+    "planted": False,
 }
+LITTLE = {"audit": {"ingest_cuts": 2, "full": FEW}}
+ONE_EPOCH = {"training": {"epochs": 1}}
 BASELINES = {
     "random",
     "reversal_1",
@@ -129,12 +133,6 @@ def test_the_report_is_one_file_with_all_sections(finished: Place) -> None:
     assert str(finished.folder) not in report
 
 
-def test_a_second_run_has_the_same_content(finished: Place, tmp_path: Path) -> None:
-    again = Place.make(tmp_path)
-    again.run(params={"jobs": {"engine": "serial"}})
-    assert again.digests() == finished.digests()
-
-
 def test_every_stage_runs_alone_and_changes_nothing(copied: Place) -> None:
     before = copied.digests()
     for stage in STAGES:
@@ -143,25 +141,46 @@ def test_every_stage_runs_alone_and_changes_nothing(copied: Place) -> None:
         assert now == {name: before[name] for name in now}, stage
 
 
-def test_the_test_split_is_counted_per_bars(copied: Place) -> None:
-    openings = copied.load("test_openings")
-    assert openings["key"] == copied.digests()["panel"]
-    copied.run("evaluation")
-    assert copied.load("test_openings")["count"] == openings["count"] + 1
+@pytest.fixture(scope="module")
+def evaluated(finished: Place, tmp_path_factory: pytest.TempPathFactory) -> Place:
+    """The same outputs, evaluated once more."""
+    place = finished.copy(tmp_path_factory.mktemp("evaluated"))
+    place.run("evaluation")
+    return place
 
 
-@pytest.mark.parametrize("name", ["cs_full", "raw_sequence", "train"])
-def test_registered_compositions_end_in_a_report(copied: Place, name: str) -> None:
-    copied.run(name)
+def test_the_test_split_is_counted_per_bars(finished: Place, evaluated: Place) -> None:
+    openings = finished.load("test_openings")
+    assert openings["key"] == finished.digests()["panel"]
+    again = evaluated.load("test_openings")
+    assert again == {**openings, "count": openings["count"] + 1}
+
+
+def test_raw_sequences_end_in_a_report(copied: Place) -> None:
+    copied.run("raw_sequence", params={"raw_sequence": ONE_EPOCH})
     record = copied.manifest()
     assert "report" in record["datasets"]
-    assert ("model_training" in record["skipped_stages"]) == (name != "train")
-    assert ("cs_ranking" in record["skipped_stages"]) == (name == "train")
+    assert "model_training" in record["skipped_stages"]
+    assert "cs_ranking" not in record["skipped_stages"]
+
+
+def test_training_ends_in_a_report_with_other_parameters_than_planned(
+    copied: Place,
+) -> None:
+    rounds = {"parameters": {"lightgbm": {"n_rounds": 41}}}
+    copied.run("train", params={"model_training": rounds})
+    record = copied.manifest()
+    assert record["status"] == "finished"
+    assert "report" in record["datasets"]
+    assert "model_training" not in record["skipped_stages"]
+    assert "cs_ranking" in record["skipped_stages"]
 
 
 def test_nothing_predictable_is_a_finished_run(tmp_path: Path) -> None:
     place = Place.make(tmp_path)
-    place.run(params={"data": {"market": {"strength": 0.0}}})
+    market = {"market": {"strength": 0.0}}
+    params = {"data": market, "cs_ranking": ONE_EPOCH, "audit": {"quick": FEW}}
+    place.run(params=params)
     assert place.load("selected_targets")["status"] == "nothing_predictable"
     assert place.load("training_plan")["jobs"] == []
     board = place.load("leaderboard")
@@ -169,15 +188,28 @@ def test_nothing_predictable_is_a_finished_run(tmp_path: Path) -> None:
     assert "nothing" in place.load("report").lower()
 
 
-def test_own_bars_run_by_parameters_alone(finished: Place, tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def bars(finished: Place, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The bars of the market, as a user brings his own."""
+    return write_bars(finished, tmp_path_factory.mktemp("own") / "bars.parquet")
+
+
+def test_own_bars_run_by_parameters_alone(
+    finished: Place, bars: Path, tmp_path: Path
+) -> None:
     place = Place.make(tmp_path)
-    source = write_bars(finished, tmp_path / "bars.parquet")
-    data = {"source": str(source), "timezone": "America/New_York"}
-    place.run("cs_full", params={"data": data})
+    data = {"source": str(bars), "timezone": "America/New_York"}
+    place.run("cs_full", params={"data": data, "cs_ranking": ONE_EPOCH})
+    record = place.manifest()
+    assert "report" in record["datasets"]
+    assert "model_training" in record["skipped_stages"]
+    assert "cs_ranking" not in record["skipped_stages"]
     summary = place.load("data_summary")
     assert summary["rows_in"] == len(finished.load("bars").read())
     assert "oracle" not in set(place.load("leaderboard")["model_id"])
-    assert str(tmp_path) not in place.load("report")
+    report = place.load("report")
+    assert str(tmp_path) not in report
+    assert str(bars.parent) not in report
 
 
 @pytest.mark.parametrize(
@@ -191,11 +223,10 @@ def test_own_bars_run_by_parameters_alone(finished: Place, tmp_path: Path) -> No
     ],
 )
 def test_unusable_bars_stop_the_run_before_any_work(
-    finished: Place, tmp_path: Path, damage: str, words: str
+    bars: Path, tmp_path: Path, damage: str, words: str
 ) -> None:
     place = Place.make(tmp_path)
-    source = write_bars(finished, tmp_path / "bars.parquet")
-    data = {"source": str(source), "timezone": "America/New_York"}
+    data = {"source": str(bars), "timezone": "America/New_York"}
     if damage == "wrong path":
         data["source"] = str(tmp_path / "not_there.parquet")
     elif damage == "no time zone":
@@ -203,33 +234,30 @@ def test_unusable_bars_stop_the_run_before_any_work(
     elif damage in ("sectors", "universe"):
         data[damage] = str(tmp_path / "not_there.csv")
     else:
-        pd.read_parquet(source).drop(columns="close").to_parquet(source)
+        data["source"] = str(tmp_path / "no_close.parquet")
+        pd.read_parquet(bars).drop(columns="close").to_parquet(data["source"])
     with pytest.raises(click.ClickException, match=words):
         place.run(params={"data": data})
     assert not (place.data / "02_intermediate").exists()
 
 
-def test_a_missing_input_is_refused_by_name(finished: Place, tmp_path: Path) -> None:
+def test_a_missing_input_is_refused_by_name(tmp_path: Path) -> None:
     place = Place.make(tmp_path)
     with pytest.raises(click.ClickException, match="features is missing") as refused:
         place.run("target_ranking")
     assert "kedro run --pipelines=data_preparation" in refused.value.message
 
 
-def test_inputs_of_different_runs_are_refused(tmp_path: Path) -> None:
-    place = Place.make(tmp_path)
-    place.run("data_preparation", "target_ranking")
-    place.run("data_preparation", params={"run": {"seed": 8}})
+def test_inputs_of_different_runs_are_refused(copied: Place) -> None:
+    copied.run("data_preparation", params={"run": {"seed": 8}})
     with pytest.raises(click.ClickException, match="disagree about panel"):
-        place.run("feature_selection")
+        copied.run("feature_selection")
 
 
-def test_an_unfinished_output_is_not_taken_for_good(tmp_path: Path) -> None:
-    place = Place.make(tmp_path)
-    place.run("data_preparation")
-    manifest_path(place.data / "04_feature" / "features.parquet").unlink()
+def test_an_unfinished_output_is_not_taken_for_good(copied: Place) -> None:
+    manifest_path(copied.data / "04_feature" / "features.parquet").unlink()
     with pytest.raises(click.ClickException, match="features is missing"):
-        place.run("target_ranking")
+        copied.run("target_ranking")
 
 
 def test_mistakes_in_parameters_come_at_once(tmp_path: Path) -> None:
@@ -273,11 +301,12 @@ def kill_when(place: Place, run: subprocess.Popen[bytes], output: str) -> None:
 def test_a_killed_run_is_repeated_to_the_same_content(
     finished: Place, tmp_path: Path, moment: str
 ) -> None:
+    """In one process, too, where the first run had two."""
     place = Place.make(tmp_path)
     kill_when(place, start(place), moment)
     with pytest.raises(click.ClickException):
         place.run("evaluation")
-    place.run()
+    place.run(params={"jobs": {"engine": "serial"}})
     assert place.digests() == finished.digests()
     assert not list(place.data.rglob(".tmp-*"))
 
@@ -299,19 +328,21 @@ def test_a_network_that_is_killed_in_training_ends_with_the_same_weights(
     assert place.digests()["cs_model"] == before
 
 
-def test_raw_sequences_rule_out_pipelines_that_rank_factors(finished: Place) -> None:
+def test_raw_sequences_rule_out_pipelines_that_rank_factors(tmp_path: Path) -> None:
     only_windows = {"run": {"input_mode": "raw_sequence"}}
-    with pytest.raises(click.ClickException, match="feature_selection"):
-        finished.run("feature_selection", params=only_windows)
+    with pytest.raises(
+        click.ClickException, match=r"input_mode is raw_seq.*feature_sel"
+    ):
+        Place.make(tmp_path).run("feature_selection", params=only_windows)
 
 
 def test_each_stage_that_is_left_out_is_named(
     copied: Place, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level("INFO"):
-        copied.run("cs_ranking")
+        copied.run("backtest")
     said = [r.getMessage() for r in caplog.records if "Left out" in r.getMessage()]
-    left_out = set(STAGES) - {"cs_ranking"} | {"audit"}
+    left_out = set(STAGES) - {"backtest"} | {"audit"}
     assert len(said) == 1
     assert set(said[0].partition(": ")[2].split(", ")) == left_out
 
@@ -331,14 +362,13 @@ def test_a_second_run_on_one_data_root_waits_its_turn(tmp_path: Path) -> None:
         run.wait()
 
 
-def test_the_run_manifest_ties_everything_together(copied: Place) -> None:
-    copied.run("evaluation")
-    record = copied.manifest()
+def test_the_run_manifest_ties_everything_together(evaluated: Place) -> None:
+    record = evaluated.manifest()
     assert record["environment"] == "smoke"
     assert record["parameters"]["data"]["market"]["n_symbols"] == 24
     versions = record["datasets"]["leaderboard"]["version"]
     assert versions == record["run_id"]
-    kept = copied.data / "08_reporting" / "runs" / f"{record['run_id']}.json"
+    kept = evaluated.data / "08_reporting" / "runs" / f"{record['run_id']}.json"
     assert json.loads(kept.read_text("utf-8")) == record
 
 
@@ -384,26 +414,26 @@ DECISIONS = (
 
 
 def test_decisions_do_not_see_past_the_train_end(
-    finished: Place, tmp_path: Path
+    finished: Place, bars: Path, tmp_path: Path
 ) -> None:
     """Other bars after the train span: not one decision changes by a byte."""
-    honest = write_bars(finished, tmp_path / "honest.parquet")
-    bars = pd.read_parquet(honest)
+    altered = pd.read_parquet(bars)
     train_end = pd.Timestamp(finished.load("splits")["train"]["last"])
-    later = bars["timestamp"] >= train_end.tz_localize(None)
+    later = altered["timestamp"] >= train_end.tz_localize(None)
     prices = ["open", "high", "low", "close"]
     shock = np.random.default_rng(5).uniform(0.5, 2.0, later.sum())
-    bars.loc[later, prices] = bars.loc[later, prices].mul(shock, axis=0)
-    bars.loc[later, "volume"] *= shock
-    bars.to_parquet(tmp_path / "altered.parquet", index=False)
+    altered.loc[later, prices] = altered.loc[later, prices].mul(shock, axis=0)
+    altered.loc[later, "volume"] *= shock
+    altered.to_parquet(tmp_path / "altered.parquet", index=False)
     digests = []
-    for name in ("honest", "altered"):
-        place = Place.make(tmp_path / name)
-        source = str(tmp_path / f"{name}.parquet")
-        data: dict[str, Any] = {"source": source, "timezone": "UTC"}
+    for source in (bars, tmp_path / "altered.parquet"):
+        place = Place.make(tmp_path / source.stem)
+        data: dict[str, Any] = {"source": str(source), "timezone": "UTC"}
         # The shocks look like splits.
         data["defects"] = {"max_split_share": 1.0}
-        place.run("plan", params={"data": data})
+        data["labels"] = {"targets": ["fwd_ret_1d", "label_h5"]}
+        place.run("plan", params={"data": data, "jobs": {"engine": "serial"}})
+        assert place.load("training_plan")["jobs"]
         digests.append(place.digests())
     first, second = digests
     assert first["features"] != second["features"]
@@ -422,7 +452,7 @@ def test_every_run_proves_that_nothing_looks_ahead(finished: Place) -> None:
 
 
 def test_a_factor_that_looks_ahead_stops_the_run(
-    finished: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     honest = FACTORS["ret_1"]
     leaking = replace(
@@ -431,15 +461,22 @@ def test_a_factor_that_looks_ahead_stops_the_run(
     monkeypatch.setitem(FACTORS, "ret_1", leaking)
     place = Place.make(tmp_path)
     few = {"factors": ["ret_1", "ret_5", "vol_20"]}
+    data = {"features": few, "labels": {"targets": ["fwd_ret_1d"]}}
+    params = {"data": data, **LITTLE}
     with pytest.raises(click.ClickException, match="ret_1"):
-        place.run("cs_full", "audit", params={"data": {"features": few}, **LITTLE})
+        place.run("data_preparation", "audit", params=params)
     report = place.load("lookahead_report")
     assert "looks ahead" in set(report["verdict"])
 
 
-def test_the_full_audit_runs_all_stages_on_other_futures(copied: Place) -> None:
-    copied.run("audit", params=LITTLE)
-    report = copied.load("lookahead_report")
+def test_the_full_audit_runs_all_stages_on_other_futures(tmp_path: Path) -> None:
+    """On a few factors and targets: every run's own audit has them all."""
+    place = Place.make(tmp_path)
+    few = ["ret_1", "ret_5", "ret_20", "vol_20", "vol_60", "momentum_250_20"]
+    targets = {"targets": ["fwd_ret_1d", "label_h5"]}
+    data = {"features": {"factors": few}, "labels": targets}
+    place.run("data_preparation", "audit", params={"data": data, **LITTLE})
+    report = place.load("lookahead_report")
     for claim in (
         "bars ignore later bars",
         "decisions ignore what follows the train span",
@@ -479,29 +516,27 @@ def test_the_whole_job_runs_on_intraday_bars(tmp_path: Path) -> None:
     assert wrong.empty
 
 
-def test_the_network_can_be_switched_off(finished: Place, tmp_path: Path) -> None:
-    place = finished.copy(tmp_path)
-    place.run("cs_full", params={"cs_ranking": {"enabled": False}})
-    board = place.load("leaderboard")
-    assert set(board["kind"]) == {"baseline", "oracle"}
-    assert len(place.load("cs_predictions").read()) == 0
-    assert "No ranking network was trained" in place.load("report")
-
-
-def test_the_simulated_market_may_be_cut_in_time(tmp_path: Path) -> None:
-    place = Place.make(tmp_path)
+@pytest.fixture(scope="module")
+def cut(tmp_path_factory: pytest.TempPathFactory) -> Place:
+    """A run on a part of the simulated market, without the ranking network."""
+    place = Place.make(tmp_path_factory.mktemp("cut"))
     data = {"first_date": "2019-06-03", "symbols": [f"SIM{i:03d}" for i in range(20)]}
-    place.run("cs_full", params={"data": data})
-    assert "oracle" in set(place.load("leaderboard")["model_id"])
-    truth = place.load("market_truth")
+    place.run("cs_full", params={"data": data, "cs_ranking": {"enabled": False}})
+    return place
+
+
+def test_the_network_can_be_switched_off(cut: Place) -> None:
+    board = cut.load("leaderboard")
+    assert set(board["kind"]) == {"baseline", "oracle"}
+    assert len(cut.load("cs_predictions").read()) == 0
+    assert "No ranking network was trained" in cut.load("report")
+
+
+def test_the_simulated_market_may_be_cut_in_time(cut: Place) -> None:
+    assert "oracle" in set(cut.load("leaderboard")["model_id"])
+    truth = cut.load("market_truth")
     assert truth["timestamp"].min() >= pd.Timestamp("2019-06-03", tz="UTC")
     assert truth["symbol"].nunique() == 20
-
-
-def test_training_parameters_may_change_after_the_plan(copied: Place) -> None:
-    rounds = {"parameters": {"lightgbm": {"n_rounds": 41}}}
-    copied.run("train", params={"model_training": rounds})
-    assert copied.manifest()["status"] == "finished"
 
 
 def test_other_splits_are_never_answered_from_memory(tmp_path: Path) -> None:
@@ -509,13 +544,15 @@ def test_other_splits_are_never_answered_from_memory(tmp_path: Path) -> None:
     rankings = []
     for share in (0.7, 0.5):
         place = Place.make(tmp_path / str(share))
-        splits = {"splits": {"train_share": share}}
-        serial = {"engine": "serial"}
-        place.run(
-            "data_preparation",
-            "target_ranking",
-            params={"data": splits, "jobs": serial},
-        )
+        params = {
+            "data": {
+                "splits": {"train_share": share},
+                "labels": {"targets": ["fwd_ret_1d"]},
+            },
+            "target_ranking": {"model_families": ["lightgbm"]},
+            "jobs": {"engine": "serial"},
+        }
+        place.run("data_preparation", "target_ranking", params=params)
         rankings.append(place.load("target_rankings"))
     assert rankings[0]["n_bars"].max() > 1.2 * rankings[1]["n_bars"].max()
 

@@ -1,10 +1,32 @@
 """The base of every typed parameter model: frozen, and closed to unknown keys."""
 
+import re
 from collections import Counter
 from collections.abc import Mapping
-from typing import Any, Literal, Self, get_origin
+from typing import Annotated, Any, Literal, Self, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+
+def text_format(pattern: str, words: str) -> AfterValidator:
+    """Make the check of a text by a pattern, which a message tells in words."""
+
+    def check(text: str) -> str:
+        if re.fullmatch(pattern, text) is None:
+            raise ValueError(f"must be {words}")
+        return text
+
+    return AfterValidator(check)
+
+
+ALIAS_PATTERN = "[A-Za-z0-9][A-Za-z0-9_-]{0,63}"
+Alias = Annotated[
+    str,
+    text_format(
+        ALIAS_PATTERN,
+        "letters, digits, - and _, at most 64 and no - or _ first, such as prod-2019",
+    ),
+]
 
 
 def split_list(value: Any) -> Any:
@@ -17,6 +39,23 @@ def split_list(value: Any) -> Any:
     if not isinstance(value, str):
         return value
     return [part.strip() for part in value.split(";") if part.strip()]
+
+
+def _has_bool(value: Any) -> bool:
+    parts = value if isinstance(value, list | tuple) else [value]
+    return any(isinstance(part, bool) for part in parts)
+
+
+def _takes_numbers(annotation: Any) -> bool:
+    """Whether an annotation names a kind of number, and bool nowhere."""
+    kinds = _kinds(annotation)
+    return bool(kinds & {int, float}) and bool not in kinds
+
+
+def _kinds(annotation: Any) -> set[Any]:
+    """Types of which an annotation consists, those of its parts included."""
+    parts = [] if get_origin(annotation) is Literal else get_args(annotation)
+    return {annotation}.union(*map(_kinds, parts)) if parts else {annotation}
 
 
 class Config(BaseModel):
@@ -42,6 +81,20 @@ class Config(BaseModel):
             name: split_list(value) if name in lists else value
             for name, value in values.items()
         }
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_number_from_a_bool(cls, values: Any) -> Any:
+        """Refuse true and false where numbers are meant; pydantic takes them as 1, 0."""
+        given = values if isinstance(values, Mapping) else {}
+        faults = [
+            f"{name}: {given[name]!r} given, but true and false are no numbers"
+            for name, field in cls.model_fields.items()
+            if _has_bool(given.get(name)) and _takes_numbers(field.annotation)
+        ]
+        if faults:
+            raise ValueError("; ".join(faults))
+        return values
 
     @model_validator(mode="after")
     def _list_once(self) -> Self:

@@ -1,6 +1,10 @@
 """Project settings: soft-merged overlays, and the hooks."""
 
 import os
+from copy import deepcopy
+from typing import Any
+
+from kedro.config import OmegaConfigLoader
 
 from ranking_pipeline.hooks import (
     InputCheck,
@@ -36,6 +40,27 @@ def output_root(configured: str) -> str:
     return os.path.expanduser(os.environ.get(OUTPUT_VARIABLE) or configured)
 
 
+class OnceReadLoader(OmegaConfigLoader):
+    """Read each kind of configuration once in a session, not once per reader.
+
+    The parameters alone have four readers; parsing is most of what a short run takes.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self._once: dict[str, dict[str, Any]] = {}
+        super().__init__(*args, **kwargs)
+
+    def __getitem__(self, key: str) -> dict[str, Any]:
+        if key not in self._once:
+            self._once[key] = super().__getitem__(key)
+        return deepcopy(self._once[key])
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        self._once.pop(key, None)
+        super().__setitem__(key, value)
+
+
+CONFIG_LOADER_CLASS = OnceReadLoader
 CONFIG_LOADER_ARGS = {
     "custom_resolvers": {"output_root": output_root},
     "base_env": "base",

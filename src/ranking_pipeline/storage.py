@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import shutil
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ranking_pipeline.errors import UserError
+from ranking_pipeline.errors import UserError, refusal
 from ranking_pipeline.panel import Panel
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 MANIFEST_SUFFIX = ".manifest.json"
 TEMPORARY_PREFIX = ".tmp-"
+_NOT_THERE = (FileNotFoundError, NotADirectoryError, IsADirectoryError)
 
 
 @contextmanager
@@ -32,16 +34,28 @@ def atomic_write(path: Path) -> Iterator[Path]:
     A reader sees the old file or the new one, never a part: the bytes reach the disk
     (fsync) before the name does, and the folder is synced after the rename. When the
     body raises, ``path`` is untouched and the temporary file is removed.
+
+    Raises
+    ------
+    OSError
+        Naming ``path``, where the operating system refuses.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.parent / f"{TEMPORARY_PREFIX}{uuid.uuid4().hex}{path.suffix}"
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
         sync(temporary)
         os.replace(temporary, path)
         sync(path.parent)
+    except Exception as error:
+        number = refusal(error)
+        named = getattr(error, "filename", None)
+        if number is None or named not in (None, str(temporary)):
+            raise
+        raise OSError(number, os.strerror(number), str(path)) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink()
 
 
 def write_text(path: Path, text: str) -> None:
@@ -53,6 +67,11 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, value: Any) -> None:
     """Write ``value`` as readable JSON, atomically; NaN is refused, use null."""
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False))
+
+
+def number_or_null(value: float) -> float | None:
+    """Number as JSON can have it: null where it is not finite."""
+    return float(value) if math.isfinite(value) else None
 
 
 def sweep_temporaries(root: Path) -> int:
@@ -144,9 +163,10 @@ def read_manifest(path: Path) -> Manifest | None:
     try:
         manifest = Manifest(**json.loads(manifest_path(path).read_text("utf-8")))
         size = path.stat().st_size
-    except (FileNotFoundError, json.JSONDecodeError, TypeError):
+    except (*_NOT_THERE, ValueError, TypeError):
         return None
-    return manifest if size == manifest.bytes else None
+    known = isinstance(manifest.ancestors, Mapping) and size == manifest.bytes
+    return manifest if known else None
 
 
 def verify_artefact(path: Path) -> Manifest:
@@ -164,9 +184,10 @@ def verify_artefact(path: Path) -> Manifest:
             "Run the pipeline that makes it again."
         )
     if sha256_file(path) != manifest.sha256:
+        maker = f" ({manifest.producer})" if manifest.producer else ""
         raise UserError(
             f"{path} is damaged: its SHA-256 differs from its manifest. "
-            "Run the pipeline that makes it again."
+            f"Run the pipeline that makes it{maker} again."
         )
     return manifest
 
@@ -250,10 +271,15 @@ class TableHandle:
         return read_table(Path(self.path), columns)
 
     def read_columns(self) -> tuple[str, ...]:
-        """Read the names of the columns alone, without a look at the content."""
+        """Read the names of the columns alone; only a file that is no table is checked."""
+        import pyarrow as pa
         import pyarrow.parquet as pq
 
-        return tuple(pq.read_schema(Path(self.path)).names)
+        try:
+            return tuple(pq.read_schema(Path(self.path)).names)
+        except (pa.ArrowException, OSError):
+            check_content(Path(self.path), self.sha256)
+            raise
 
 
 @dataclass(frozen=True)
@@ -269,8 +295,14 @@ class PanelHandle:
         return read_panel(Path(self.path))
 
     def read_symbols(self) -> tuple[str, ...]:
-        """Read the symbols alone, without a look at the content: cheap at any size."""
-        return tuple(_read_axes(Path(self.path))["symbols"])
+        """Read the symbols alone, cheap at any size; only a damaged head is checked."""
+        from safetensors import SafetensorError
+
+        try:
+            return tuple(_read_axes(Path(self.path))["symbols"])
+        except (SafetensorError, ValueError, KeyError, TypeError, OSError):
+            check_content(Path(self.path), self.sha256)
+            raise
 
 
 def check_content(path: Path, sha256: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 _NUMBER, _WHOLE = "a number", "a whole number"
@@ -42,6 +42,12 @@ def counted(number: int, noun: str) -> str:
     return f"{number:,} {noun}" + ("" if number == 1 else "s")
 
 
+def shortened(names: Sequence[str], most: int) -> str:
+    """First names of a list, as ``A, B and 3 more``; empty for none."""
+    more = len(names) - most
+    return ", ".join(names[:most]) + (f" and {more:,} more" if more > 0 else "")
+
+
 def fault_key(fault: Mapping[str, Any]) -> str:
     """Dotted key of a value, without the branches of a choice between kinds."""
     parts = (str(part) for part in fault["loc"])
@@ -64,6 +70,6 @@ def fault_text(fault: Mapping[str, Any]) -> str:
     wanted = _WANTED.get(kind)
     if wanted is None:
         message = str(fault["msg"]).removeprefix("Value error, ")
-        return message if isinstance(value, Mapping) else f"{value!r}: {message}"
-    told = wanted.format(**fault.get("ctx", {}))
-    return f"{value!r} given, must be {told}"
+        told = isinstance(value, Mapping) or message.startswith(str(value))
+        return message if told else f"{value!r}: {message}"
+    return f"{value!r} given, must be {wanted.format(**fault.get('ctx', {}))}"

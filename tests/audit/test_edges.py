@@ -83,7 +83,7 @@ def signal() -> tuple[World, Samples, Samples, np.ndarray]:
 
 @pytest.mark.parametrize("correlation", [TRUE_CORRELATION, 0.0])
 def test_permuted_labels_teach_nothing(correlation: float) -> None:
-    """Mean IC over 200 permutations of the training labels: 0 in its 99 % interval.
+    """Mean IC over 100 permutations of the training labels: 0 in its 99 % interval.
 
     On noise it also spreads as chance does. On a market with an edge it spreads more:
     a model that learned nothing still bets for or against the edge.
@@ -91,7 +91,7 @@ def test_permuted_labels_teach_nothing(correlation: float) -> None:
     world, train, test, payoff = learning(reverting(1, correlation))
     random = np.random.default_rng(3)
     found, n_bars = [], 0
-    for _ in range(200):
+    for _ in range(100):
         scores = fitted_scores(world, permuted(train, random), test)
         ic, n_bars = mean_ic(scores, payoff, test)
         found.append(ic)

@@ -31,11 +31,11 @@ EVERY_KIND = [
 
 @pytest.fixture(scope="module")
 def panel() -> Panel:
-    return worlds.daily_market(4, n_symbols=7, n_bars=150)
+    return worlds.daily_market(4, n_symbols=7, n_bars=120)
 
 
 def checks_of(panel: Panel, names: list[str], config: LabelsConfig) -> list[Check]:
-    chosen = cuts(panel, None, 3, 0, at_most=6)
+    chosen = cuts(panel, None, 2, 0, at_most=4)
     return label_checks(panel, parse_targets(names, "1d"), config, chosen, MODES, 4, 0)
 
 

@@ -24,18 +24,18 @@ def intraday() -> Panel:
 
 def chosen(panel: Panel, most: int) -> tuple[Cut, ...]:
     splits = make_splits(panel.timestamps, 0.6, 0.2, 0)
-    return cuts(panel, splits, 4, 0, at_most=most)
+    return cuts(panel, splits, 2, 0, at_most=most)
 
 
 def test_no_registered_factor_looks_ahead_on_daily_bars(market: Panel) -> None:
-    result = audit_features(market, factor_names(), chosen(market, 12), MODES, 3, 0)
+    result = audit_features(market, factor_names(), chosen(market, 7), MODES, 3, 0)
     assert result.clean, str(result)
     assert (result.different >= 0).any(axis=(0, 1)).all()
 
 
 def test_no_registered_factor_looks_ahead_inside_sessions(intraday: Panel) -> None:
     names = [*factor_names(), *COARSE]
-    result = audit_features(intraday, names, chosen(intraday, 12), MODES, 3, 0)
+    result = audit_features(intraday, names, chosen(intraday, 7), MODES, 3, 0)
     assert result.clean, str(result)
 
 

@@ -21,6 +21,7 @@ from ranking_pipeline.audit import (
 from ranking_pipeline.audit.check import LOOKS_AHEAD, NOT_COVERED, Check, counted
 from ranking_pipeline.audit.panel_audit import audited_slice
 from ranking_pipeline.audit.report import COLUMNS
+from ranking_pipeline.audit.slices import sector_slice
 from ranking_pipeline.errors import UserError
 from ranking_pipeline.evaluation.section import Section
 from ranking_pipeline.features import compute
@@ -218,3 +219,16 @@ def test_factors_of_many_sessions_are_seen_on_thinned_ones() -> None:
     assert second.known > 1000
     (_, short) = run(whole.cut(slice(5 * 40)))
     assert (short.verdict, short.what) == (NOT_COVERED, "session_share")
+
+
+def test_the_slice_holds_names_of_the_universe(market: Panel) -> None:
+    """Bars of names that are no members have nothing to compare."""
+    members = np.isin(np.arange(market.n_symbols), [1, 4, 6, 9])
+    part = replace(market, tradable=market.tradable & members[:, None])
+    splits = make_splits(market.timestamps, 0.7, 0.15, 0)
+    config = worlds.audit_config(symbols=6, month_bars=160)
+    wanted = tuple(market.symbols[place] for place in np.flatnonzero(members))
+    assert audited_slice(part, splits, config)[0].symbols == wanted
+    same = replace(part, sectors=np.zeros_like(part.sectors))
+    found, own = sector_slice(same, splits, config)
+    assert (found.symbols, own) == (wanted, True)

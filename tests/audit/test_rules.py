@@ -11,6 +11,7 @@ import pytest
 import yaml
 from tests.running import PROJECT
 
+from ranking_pipeline.audit import rules_check
 from ranking_pipeline.audit.check import NOT_COVERED
 from ranking_pipeline.audit.ingest_check import different_cells
 from ranking_pipeline.audit.raw_market import raw_market
@@ -60,7 +61,8 @@ def test_the_raw_market_holds_its_events() -> None:
     assert equal == config_of().defects.stale_run_bars + 3
 
 
-def test_a_rule_that_looks_ahead_by_its_own_word_is_named() -> None:
+def test_a_rule_that_looks_ahead_by_its_own_word_is_named(monkeypatch: Patch) -> None:
+    monkeypatch.setattr(rules_check, "WAYS_AT_A_CUT", 1)
     found = rules_checks(config_of(defects={"outliers": "quarantine"}), 0)
     assert [check.verdict for check in found] == ["clean", NOT_COVERED]
     assert "needs the next bar" in found[1].worst
@@ -162,6 +164,7 @@ FAULTS: tuple[tuple[Callable[[Patch], None], str], ...] = (
 def test_every_fault_is_found(fault: Callable[[Patch], None], name: str) -> None:
     with pytest.MonkeyPatch.context() as patch:
         fault(patch)
+        patch.setattr(rules_check, "WAYS_AT_A_CUT", 1)  # enough to show each
         (check,) = rules_checks(CONFIGS[name], 0)
     assert not check.good
     assert check.worst

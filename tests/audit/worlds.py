@@ -68,6 +68,8 @@ def audit_config(**changes: Any) -> AuditConfig:
             "month_bars": 150,
             "garch_symbols": 0,
             "garch_cuts": 1,
+            "optimisers": [],
+            "optimiser_cuts": 1,
             "families": {},
             "network": False,
             "planted": False,

@@ -114,7 +114,7 @@ DEFECTS = [
             also=lambda c: c.summary["unreadable_files"] == ["CCC.parquet"],
         ),
         {"unreadable_files": "error"},
-        Outcome(error=r"1 file\(s\) cannot be read: CCC\.parquet \(.*unreadable_files"),
+        Outcome(error=r"1 file cannot be read: CCC\.parquet \(.*unreadable_files"),
     ),
     Defect(
         "missing or infinite price",
@@ -325,7 +325,7 @@ DEFECTS = [
             also=lambda c: c.summary["empty_files"] == ["CCC.parquet"],
         ),
         {"empty_files": "error"},
-        Outcome(error=r"1 file\(s\) have no rows: CCC\.parquet.*empty_files=skip"),
+        Outcome(error=r"1 file without rows: CCC\.parquet.*empty_files=skip"),
     ),
     Defect(
         "odd symbols",

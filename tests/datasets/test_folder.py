@@ -10,9 +10,15 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 from kedro.io import DatasetError
 
-from ranking_pipeline.datasets import CostsDataset, CsvDataset, TextFolderDataset
+from ranking_pipeline.datasets import (
+    CostsDataset,
+    CounterDataset,
+    CsvDataset,
+    TextFolderDataset,
+)
 from ranking_pipeline.storage import sweep_temporaries
 
 HOSTILE = ("../../x", "/abs", "..", ".", "", "a\x00b", "a\nb", "CON", "ü/µ", "a\\b")
@@ -23,7 +29,7 @@ def test_a_folder_is_replaced_as_a_whole(tmp_path: Path) -> None:
     assert not dataset.exists()
     dataset.save({"old/a.txt": "1"})
     dataset.save({"new/b.txt": "2", "c.txt": "3"})
-    assert dataset.load() == {"c.txt": "3", "new/b.txt": "2"}
+    assert dataset.load() == {("c.txt",): "3", ("new", "b.txt"): "2"}
     assert [path.name for path in tmp_path.iterdir()] == ["reports"]
 
 
@@ -49,7 +55,7 @@ def test_a_failing_save_keeps_the_folder(tmp_path: Path) -> None:
     dataset.save({"a.txt": "1"})
     with pytest.raises(DatasetError):
         dataset.save({"a.txt": "2", "b.txt": 3})  # type: ignore[dict-item]
-    assert dataset.load() == {"a.txt": "1"}
+    assert dataset.load() == {("a.txt",): "1"}
     assert [path.name for path in tmp_path.iterdir()] == ["reports"]
 
 
@@ -87,3 +93,25 @@ def test_a_csv_keeps_numbers_and_names(tmp_path: Path) -> None:
     dataset = CsvDataset(filepath=str(tmp_path / "t.csv"))
     dataset.save(frame)
     pd.testing.assert_frame_equal(dataset.load(), frame)
+
+
+def test_a_ticker_that_looks_like_a_number_stays_text(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"ticker": ["000001", "600519"], "weight": [0.5, 0.5]})
+    dataset = CsvDataset(filepath=str(tmp_path / "t.csv"), text=["ticker"])
+    dataset.save(frame)
+    pd.testing.assert_frame_equal(dataset.load(), frame)
+
+
+def test_the_shipped_csv_keeps_tickers_as_text() -> None:
+    place = Path(__file__).parents[2] / "conf" / "base" / "catalog_prediction.yml"
+    entry = yaml.safe_load(place.read_text())["batch_results"]
+    assert "ticker" in entry["text"]
+
+
+def test_damaged_counts_and_costs_are_told_with_their_file(tmp_path: Path) -> None:
+    path = tmp_path / "small.json"
+    path.write_text("{")
+    with pytest.raises(DatasetError, match=r"small\.json is damaged: no counts"):
+        CounterDataset(filepath=str(path)).save("key")
+    with pytest.raises(DatasetError, match=r"small\.json is damaged .*Delete it"):
+        CostsDataset(filepath=str(path)).load()

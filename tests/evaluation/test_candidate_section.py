@@ -14,7 +14,10 @@ from tests.portfolio.candidates.candidate_world import (
     random_market,
 )
 
-from ranking_pipeline.evaluation.candidate_section import candidate_section
+from ranking_pipeline.evaluation.candidate_section import (
+    candidate_section,
+    cautions,
+)
 from ranking_pipeline.evaluation.section import Section
 from ranking_pipeline.portfolio.candidates.selection import select_candidates
 
@@ -52,9 +55,32 @@ def test_months_in_which_a_sector_was_too_small_do_not_dilute_its_coverage(
 def test_a_sector_without_windows_is_named(base_parameters: dict[str, Any]) -> None:
     assert "sector_windows" not in section_of(base_parameters, garch=False).lead
     lead = section_of(base_parameters, garch=False, own="Space").lead
-    assert lead.endswith(
-        "because candidate_selection.sector_windows lacks them: Space."
-    )
+    assert "because candidate_selection.sector_windows lacks them: Space. " in lead
+
+
+def test_sectors_without_a_change_are_told(base_parameters: dict[str, Any]) -> None:
+    section = section_of(base_parameters, garch=False)
+    told = "carries today's sector in the past"
+    assert told in section.lead
+    assert "EWMA for 100.0 %" in section.lead
+    panel = random_market()
+    panel.sectors[0, 150:] = 1  # as of a date, one name moves
+    made = select_candidates(panel, config_of(base_parameters), plain_volatility)
+    assert not cautions(made.indicators, made.outcomes)
+    last = {"first_month": "2020-06", "last_month": "2020-06"}
+    one = select_candidates(panel, config_of(base_parameters, **last), plain_volatility)
+    assert not cautions(one.indicators, one.outcomes)
+
+
+def test_a_month_that_is_decided_early_is_told(base_parameters: dict[str, Any]) -> None:
+    panel = random_market()
+    panel.sectors[0, 150:] = 1
+    asked = config_of(base_parameters, last_month="2020-08")
+    made = select_candidates(panel, asked, plain_volatility)
+    outcomes = made.outcomes
+    assert set(outcomes.loc[outcomes["early"], "month"]) == {"2020-08"}
+    (told,) = cautions(made.indicators, outcomes)
+    assert told.startswith("2020-08 is decided early, at the close of 2020-07-06")
 
 
 def test_what_fell_back_is_told_by_its_reason(base_parameters: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""A promotion reads what its leaderboard was made from, and hears of what is newer."""
+"""What a given leaderboard was made from is read, and what is newer is told."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from ranking_pipeline.datasets import JsonDataset
 from ranking_pipeline.datasets.artefact import Lineage
 from ranking_pipeline.hooks.given_leaderboard import RANKED, TRAINED, follow_leaderboard
 from ranking_pipeline.pipeline_registry import register_pipelines
+from ranking_pipeline.pipelines.backtest.nodes import _measured
 from ranking_pipeline.storage import read_manifest
 
 DATA = ("panel", "labels", "splits", "features")
@@ -39,6 +40,19 @@ def _follow(catalog: DataCatalog, *names: str) -> list[str]:
     pipelines = register_pipelines()
     asked = sum((pipelines[name] for name in names), start=pipelines["promotion"])
     return follow_leaderboard(asked, catalog)
+
+
+def test_a_backtest_reads_the_pairs_of_tables_behind_its_leaderboard(
+    tmp_path: Path,
+) -> None:
+    catalog, backtest = _catalog(tmp_path, TRAINED), register_pipelines()["backtest"]
+    assert follow_leaderboard(backtest, catalog) == []
+    assert [catalog[name].load() for name in RANKED[:2]] == [None, None]
+    pairs = [catalog[name].load() for name in (*TRAINED[:2], *RANKED[:2])]
+    assert _measured(pairs) == (["models"], ["predictions"])
+    catalog["models"].save("made again")
+    (told,) = follow_leaderboard(backtest, catalog)
+    assert told.endswith("(`kedro run --pipelines=train`), then run the backtest.")
 
 
 @pytest.mark.parametrize("names", [BOTH, TRAINED, RANKED])
@@ -73,7 +87,7 @@ def test_what_another_stage_left_earlier_is_not_looked_at(tmp_path: Path) -> Non
         (
             RANKED,
             ("panel", "labels"),
-            r"panel, labels were .*`kedro run` --pip.*cs_full",
+            r"panel, labels were .*`kedro run --pip.*cs_full`",
         ),
     ],
 )

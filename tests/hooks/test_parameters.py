@@ -6,16 +6,18 @@ import copy
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Self
 
 import click
 import pytest
+from pydantic import BeforeValidator, model_validator
 from tests.running import Place
 
-from ranking_pipeline.config import Config
+from ranking_pipeline.config import Alias, Config
 from ranking_pipeline.hooks.consistency import contradictions, unlabelled, untrainable
 from ranking_pipeline.hooks.lineage import parameter_digest
 from ranking_pipeline.hooks.parameters import parameter_errors
+from ranking_pipeline.portfolio.month_text import month_text
 from ranking_pipeline.sections import SECTIONS as ALL
 
 
@@ -62,6 +64,42 @@ def test_each_mistake_names_its_key(
     [(named, problem)] = parameter_errors(broken(path, value), SECTIONS)
     assert named == key
     assert words in problem
+
+
+class Picked(Config):
+    alias: Alias
+    month: Annotated[str | None, BeforeValidator(month_text)]
+
+    @model_validator(mode="after")
+    def _known(self) -> Self:
+        if self.alias == "unknown":
+            raise ValueError("picked.alias: 'unknown' is no alias")
+        return self
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        (
+            {"alias": "a b", "month": None},
+            ("picked.alias", "'a b': must be letters, digits, - and _, at most 64"),
+        ),
+        (
+            {"alias": "a", "month": "2019-6"},
+            ("picked.month", "2019-6 is no month: write year, dash and two digits"),
+        ),
+        (
+            {"alias": "unknown", "month": None},
+            ("picked.alias", "'unknown' is no alias"),
+        ),
+    ],
+)
+def test_a_format_is_told_in_words_and_a_key_once(
+    given: dict[str, Any], expected: tuple[str, str]
+) -> None:
+    ((key, problem),) = parameter_errors({"picked": given}, {"picked": Picked})
+    assert key == expected[0]
+    assert problem.startswith(expected[1])
 
 
 class Lists(Config):

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 
 import click
 import pytest
-from kedro.io import DataCatalog
+from kedro.io import DataCatalog, DatasetError
 from kedro.pipeline import Pipeline, node
 
 from ranking_pipeline.errors import UserError
@@ -23,6 +24,13 @@ def test_stages_left_out_are_one_line(
     assert caplog.messages == ["Left out of this run: one, two"]
 
 
+def _wrapped(cause: Exception) -> DatasetError:
+    """As Kedro's datasets and catalog do."""
+    error = DatasetError("panel: failed")
+    error.__cause__ = cause
+    return error
+
+
 def test_what_a_user_can_mend_is_told_once_and_other_faults_name_their_node(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -37,5 +45,23 @@ def test_what_a_user_can_mend_is_told_once_and_other_faults_name_their_node(
     with pytest.raises(click.ClickException, match="no such file"):
         teller.on_pipeline_error(UserError("no such file"), *rest)
     assert "failed" not in caplog.text
-    teller.on_pipeline_error(ValueError("x"), *rest)
+    with pytest.raises(click.ClickException, match="cannot hold more"):
+        teller.on_pipeline_error(
+            _wrapped(_wrapped(UserError("cannot hold more"))), *rest
+        )
+    teller.on_pipeline_error(_wrapped(ValueError("x")), *rest)
     assert caplog.messages[-1] == "first failed"
+
+
+def test_a_full_disk_is_told_though_it_refuses_the_record(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    full = OSError(errno.ENOSPC, "No space left on device", "panel.safetensors")
+
+    def refuse(*_: object) -> None:
+        raise full
+
+    teller = RunReporter()
+    monkeypatch.setattr(teller, "_record", refuse)
+    with pytest.raises(click.ClickException, match="safetensors: No space left"):
+        teller.on_pipeline_error(full, {}, Pipeline([]), DataCatalog())

@@ -45,6 +45,7 @@ def config(folder: Path, **changes: Any) -> JobsConfig:
         "workers": 2,
         "max_attempts": 2,
         "timeout_seconds": None,
+        "family_timeout_seconds": {},
         "address": None,
         "store": str(folder / "store"),
         "ledger": str(folder / "ledger"),

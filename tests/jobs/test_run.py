@@ -184,7 +184,7 @@ def test_workers_and_threads_share_the_cores(tmp_path: Path) -> None:
     for workers in range(1, 2 * cores):
         used, threads = resolved("dask", workers)
         assert used * threads <= max(cores, workers)
-    with pytest.raises(ValueError, match="pattern"):
+    with pytest.raises(ValueError, match="serial, loky, dask or"):
         config(tmp_path, engine="spark")
 
 

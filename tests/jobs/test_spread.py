@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from tests.jobs.tasks import config, fail_on_three, hang_on_three, slow, tasks
 
+from ranking_pipeline.errors import UserError
 from ranking_pipeline.jobs.outcome import Ledger
 from ranking_pipeline.jobs.spread import spread
 
@@ -47,6 +48,22 @@ def test_one_at_a_time_is_this_process_unless_it_may_have_to_end(
     assert (found.costs.engine, found.costs.workers) == ("loky", 1)
     assert found.outcomes["job:3"].error.startswith("timeout")
     assert [o.status for o in found.outcomes.values()].count("done") == 4
+
+
+def test_a_job_may_have_a_limit_of_its_own(tmp_path: Path) -> None:
+    made = tmp_path / "made"
+    made.mkdir()
+    patient = config(tmp_path, timeout_seconds=60.0)
+    limits = {"job:3": 0.5}
+    found = spread(tasks(5, made), hang_on_three, patient, "s", job_limits=limits)
+    error = found.outcomes["job:3"].error
+    assert error == "timeout: ended after 0.5 s (jobs.family_timeout_seconds)"
+    assert [o.status for o in found.outcomes.values()].count("done") == 4
+    serial = config(tmp_path, engine="serial")
+    with pytest.raises(
+        UserError, match=r"family_timeout_seconds \{'job:3': 0.5\} needs"
+    ):
+        spread(tasks(1), hang_on_three, serial, "s", job_limits=limits)
 
 
 def test_the_bar_names_stage_total_and_failures(

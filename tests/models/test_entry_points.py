@@ -71,7 +71,10 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install
     yield make
     for module in modules:
         sys.modules.pop(module, None)
-    registry._registered.clear()
+    # families of ours that were imported meanwhile register no second time
+    for name, cls in [*registry._registered.items()]:
+        if not cls.__module__.startswith("ranking_pipeline."):
+            del registry._registered[name]
     registry._registered.update(before)
     monkeypatch.undo()
     plug_ins.cache_clear()
@@ -94,6 +97,23 @@ def test_a_family_of_another_package_is_listed_unseen_and_then_used(
     assert model.predict(later).score[0] == pytest.approx(train.target.mean())
     assert registry.listing("constant").module == "foo"
     assert registry.list_models()["constant"] == info
+
+
+def test_a_family_tells_unseen_what_its_base_in_our_package_declares(
+    install: Install,
+) -> None:
+    text = """
+from ranking_pipeline.models.linear import LinearModel
+
+
+class Lean(LinearModel):
+    family = "lean"
+    description = "another linear model"
+"""
+    install("leanest", {"lean": "leanest:Lean"}, text)
+    info = registry.list_models()["lean"]
+    assert (info.device, info.description) == ("cpu", "another linear model")
+    assert "leanest" not in sys.modules
 
 
 def test_a_module_may_register_its_family_itself(install: Install) -> None:

@@ -20,9 +20,9 @@ import pytest
 from ranking_pipeline.errors import UserError
 from ranking_pipeline.models import extras, registry
 from ranking_pipeline.models.base import BaseModel, PredictionOutput
-from ranking_pipeline.models.classes import CLASSES
 from ranking_pipeline.models.samples import Samples
 from ranking_pipeline.models.store import ModelStore
+from ranking_pipeline.models.tasks import CLASSES
 from ranking_pipeline.training.fit import prediction_table
 
 FAMILIES = tuple(registry.LISTINGS)

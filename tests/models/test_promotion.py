@@ -68,7 +68,6 @@ def test_a_promoted_model_predicts_what_the_trained_one_did(
     shutil.rmtree(store.root)  # the registry needs nothing of the store
     found = resolve(registry, "production")
     np.testing.assert_array_equal(found.load_model().predict(later).score, before)
-    assert found.features == ("alpha", "beta", "noise", "constant")
     assert found.meta()["family"] == "ridge"
     assert found.record["validation"] == {"rank_ic": 0.05, "ic_t": 2.5}
     assert found.record["provenance"] == {"run_id": "r1", "data": {"panel": "ab"}}
@@ -127,7 +126,6 @@ def test_a_version_of_several_models_has_all_of_them(
     found = promote(_candidate(keys, "ridge", "lightgbm"), store, tmp_path / "p", "a-1")
     assert found.parts == ("ridge", "lightgbm")
     assert [found.load_model(part).family for part in found.parts] == [*found.parts]
-    assert found.features == ("alpha", "beta", "noise", "constant")
     assert found.record["routing_plan"] == {"symbols": {}}
     with pytest.raises(UserError, match="consists of 2 models; name one of: ridge, l"):
         found.load_model()
@@ -136,7 +134,7 @@ def test_a_version_of_several_models_has_all_of_them(
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from ranking_pipeline.models import promotion
+from ranking_pipeline.models import promoted_copy, promotion
 from ranking_pipeline.models.store import ModelStore
 
 def die(*_, **__):
@@ -152,7 +150,7 @@ promotion.promote(candidate, ModelStore(Path(sys.argv[1])), Path(sys.argv[3]), "
 @pytest.mark.parametrize(
     ("module", "name"),
     [
-        ("promotion", "sha256_file"),  # in the midst of the copy
+        ("promoted_copy", "sha256_file"),  # in the midst of the copy
         ("promotion.os", "rename"),  # a whole copy without its name
         ("promotion", "_point"),  # a version that no alias names yet
     ],
@@ -177,24 +175,30 @@ def test_a_killed_promotion_leaves_the_old_version_and_can_be_done_again(
 
 
 @pytest.mark.parametrize("file", ["model.safetensors", PREDICTIONS, "model_meta.json"])
-def test_an_altered_file_is_refused_and_never_overwritten(
-    trained: Any, tmp_path: Path, file: str
+def test_an_altered_file_is_refused_and_restored_by_the_same_promotion(
+    trained: Any, tmp_path: Path, file: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     store, keys = trained
     registry = tmp_path / "p"
     found = promote(_candidate(keys, "ridge"), store, registry, "production")
+    before = _bytes(registry)
     (path,) = found.folder.rglob(file)
     path.chmod(0o644)
     path.write_bytes(path.read_bytes()[:-1] + b"?")
-    altered = path.read_bytes()
-    for attempt in (
-        found.load_model,
-        resolve(registry, "production").verify,
-        lambda: promote(_candidate(keys, "ridge"), store, registry, "production"),
-    ):
-        with pytest.raises(UserError, match="was altered"):
+    command = (
+        "kedro run --pipelines=promotion --params=promotion.alias=production,"
+        "promotion.model_id=ridge,promotion.target=fwd_ret_2d"
+    )
+    for attempt in (found.load_model, resolve(registry, "production").verify):
+        with pytest.raises(UserError, match=f"was altered.*{command}"):
             attempt()
-    assert path.read_bytes() == altered
+    other = replace(_candidate(keys, "ridge"), provenance={"run_id": "r2"})
+    promote(other, store, registry, "production").verify()
+    assert _bytes(registry) == before
+    assert "production was already ridge" in caplog.text
+    assert "1 damaged file restored" in caplog.text
+    assert file in caplog.text
+    assert sorted(os.listdir(registry / "production")) == [found.version]
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"schema_version": 1}'])
@@ -207,12 +211,8 @@ def test_a_damaged_record_is_told_by_its_file(
     path = found.folder / "promotion.json"
     path.chmod(0o644)
     path.write_text(text)
-    for attempt in (
-        lambda: read_record(found.folder),
-        lambda: promote(_candidate(keys, "ridge"), store, registry, "production"),
-    ):
-        with pytest.raises(UserError, match=r"promotion\.json (is damaged|lacks)"):
-            attempt()
+    with pytest.raises(UserError, match=r"promotion\.json (is damaged|lacks)"):
+        read_record(found.folder)
     path.unlink()
     with pytest.raises(UserError, match=r"promotion\.json is missing"):
         read_record(found.folder)
@@ -236,8 +236,12 @@ def test_an_altered_record_is_refused(trained: Any, tmp_path: Path) -> None:
     path.write_text(path.read_text().replace('"rank_ic": 0.05', '"rank_ic": 0.5'))
     with pytest.raises(UserError, match=r"promotion\.json was altered"):
         resolve(registry, "production")
-    with pytest.raises(UserError, match=r"promotion\.json was altered"):
-        promote(_candidate(keys, "ridge"), store, registry, "production")
+    # what another run would tell of the same model is not what was promoted
+    other = replace(_candidate(keys, "ridge"), provenance={"run_id": "r2"})
+    with pytest.raises(UserError, match=r"cannot be restored.*alias=production-2"):
+        promote(other, store, registry, "production")
+    restored = promote(_candidate(keys, "ridge"), store, registry, "production")
+    assert restored.record == found.record
 
 
 @pytest.mark.parametrize(

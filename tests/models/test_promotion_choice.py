@@ -11,8 +11,11 @@ import pandas as pd
 import pytest
 
 from ranking_pipeline.errors import UserError
-from ranking_pipeline.pipelines.promotion.choice import choose, measures, parts_of
+from ranking_pipeline.evaluation.model_row import model_row
+from ranking_pipeline.pipelines.promotion.choice import measures, parts_of
+from ranking_pipeline.pipelines.promotion.doubts import doubts
 from ranking_pipeline.pipelines.promotion.runs import training_run
+from ranking_pipeline.storage import write_artefact
 
 T = "fwd_ret_1d"
 
@@ -85,7 +88,7 @@ def leaderboard() -> pd.DataFrame:
 
 
 def _parts(leaderboard: Any, models: Any, model_id: str | None) -> tuple[list, bool]:
-    row = choose(leaderboard, model_id, T if model_id else None)
+    row = model_row(leaderboard, "promotion", model_id, T if model_id else None)
     return parts_of(row, models)
 
 
@@ -139,24 +142,24 @@ def test_an_ensemble_gives_its_members_weights_and_all_that_these_need(
 
 
 def test_only_validation_is_looked_at(leaderboard: Any) -> None:
-    row = choose(leaderboard.drop(columns="rank_ic"), None, None)
+    row = model_row(leaderboard.drop(columns="rank_ic"), "promotion", None, None)
     found = measures(row)
     assert found == {"rank_ic": 0.09, "ic_t": 2.0, "net_bps_per_bar": None}
 
 
 def test_rows_that_cannot_be_promoted_are_told(leaderboard: Any, models: Any) -> None:
     with pytest.raises(UserError, match=r"several targets.*fwd_ret_1d, other"):
-        choose(leaderboard, "ridge per symbol", None)
+        model_row(leaderboard, "promotion", "ridge per symbol", None)
     with pytest.raises(UserError, match=r"'momentum' is a baseline .*: mlp\+ridge:fwd"):
-        choose(leaderboard, "momentum", None)
+        model_row(leaderboard, "promotion", "momentum", None)
     near = rf"'rigde:{T}' is not on the leaderboard \(did you mean 'ridge:{T}'\?\)"
     with pytest.raises(UserError, match=near):
-        choose(leaderboard, f"rigde:{T}", None)
+        model_row(leaderboard, "promotion", f"rigde:{T}", None)
     with pytest.raises(UserError, match="'zzzzzzz' is not on the leaderboard\\. By"):
-        choose(leaderboard, "zzzzzzz", None)
+        model_row(leaderboard, "promotion", "zzzzzzz", None)
     with pytest.raises(UserError, match="chosen on validation of other is not"):
-        choose(leaderboard, None, "other")
-    row = choose(leaderboard, f"tcn+ic:{T}:cs_ranking", None)
+        model_row(leaderboard, "promotion", None, "other")
+    row = model_row(leaderboard, "promotion", f"tcn+ic:{T}:cs_ranking", None)
     with pytest.raises(UserError, match=r"models of the latest training does not: run"):
         parts_of(row, models)
 
@@ -174,14 +177,47 @@ def test_the_run_that_trained_is_found_by_what_it_predicted(tmp_path: Path) -> N
     record("2", "model_training.collect_models", "new")
     record("3", "evaluation.evaluate", "new")
     record("4", "cs_ranking.score_universe", "new", "cs_predictions")
-    assert training_run(tmp_path, "predictions", "new") == "2"
-    assert training_run(tmp_path, "cs_predictions", "new") == "4"
-    assert training_run(tmp_path, "predictions", "other") is None
-    assert training_run(tmp_path / "absent", "predictions", "new") is None
+    none = tmp_path / "absent"
+    assert training_run(tmp_path, none, "predictions", "new") == "2"
+    assert training_run(tmp_path, none, "cs_predictions", "new") == "4"
+    assert training_run(tmp_path, none, "predictions", "other") is None
+    assert training_run(none, none, "predictions", "new") is None
+
+
+def test_a_run_that_is_still_at_work_is_named_by_its_table_of_models(
+    tmp_path: Path,
+) -> None:
+    runs, tables = tmp_path / "runs", tmp_path / "tables"
+    runs.mkdir()
+    for version in ("2020", "2021"):
+        place = tables / "models.parquet" / version / "models.parquet"
+        write_artefact(place, Path.touch)
+    (tables / "models.parquet" / "2022").mkdir()  # of a run that was killed
+    assert training_run(runs, tables, "predictions", "new") == "2021"
+    assert training_run(runs, tables, "cs_predictions", "new") is None
+    record = {"run_id": "2021", "node_seconds": {}, "datasets": {}}
+    (runs / "2021.json").write_text(json.dumps(record))
+    assert training_run(runs, tables, "predictions", "new") is None
+
+
+def test_a_row_that_is_worth_less_than_a_baseline_is_told(leaderboard: Any) -> None:
+    assert (
+        list(doubts(leaderboard, model_row(leaderboard, "promotion", None, None))) == []
+    )
+    weak = leaderboard.assign(validation_ic=leaderboard["validation_ic"] - 0.04)
+    weak.loc[weak["kind"] == "baseline", "validation_ic"] = 0.02
+    told = list(doubts(weak, model_row(weak, "promotion", f"mlp:{T}", None)))
+    assert len(told) == 2
+    assert "rank IC of +0.0000 on validation: it foretells nothing" in told[0]
+    assert "the baseline momentum, which needs no fit, +0.0200" in told[1]
+    unknown = dict(
+        model_row(weak, "promotion", "ridge per symbol", T), validation_ic=np.nan
+    )
+    assert len(list(doubts(weak, unknown))) == 2
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"node_seconds": 1}'])
 def test_a_damaged_record_of_a_run_is_told(tmp_path: Path, text: str) -> None:
     (tmp_path / "r1.json").write_text(text)
     with pytest.raises(UserError, match=r"r1\.json is damaged: no record of a run"):
-        training_run(tmp_path, "predictions", "new")
+        training_run(tmp_path, tmp_path, "predictions", "new")

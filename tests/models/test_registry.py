@@ -18,7 +18,7 @@ from ranking_pipeline.config import Config
 from ranking_pipeline.errors import UserError
 from ranking_pipeline.models import extras, registry
 from ranking_pipeline.models.base import BaseModel, PredictionOutput
-from ranking_pipeline.models.family_list import FamilyInfo, describe
+from ranking_pipeline.models.family_list import FamilyInfo, describe, table
 from ranking_pipeline.models.samples import Samples
 
 
@@ -96,7 +96,7 @@ def test_all_faults_of_parameters_are_told_at_once(parameters: Any) -> None:
     assert "alpha: unknown key" in text
     assert "clip_sigma: missing" in text
     assert "expected_r2: 2.0 given, must be below 1.0" in text
-    assert "Valid keys: expected_r2, clip_sigma" in text
+    assert "Valid keys: clip_sigma, expected_r2" in text
 
 
 def test_a_family_of_ones_own_is_found() -> None:
@@ -177,7 +177,7 @@ def test_an_alias_of_two_families_names_both(monkeypatch: pytest.MonkeyPatch) ->
 def test_the_list_says_what_the_classes_say() -> None:
     rows = registry.list_models()
     assert tuple(rows) == registry.names()
-    keys = ("description", "device", "requires_gpu", "tasks", "sequence")
+    keys = ("description", "device", "tasks", "sequence")
     for name in registry.LISTINGS:
         unseen = _unloaded(name)
         cls = registry.family_type(name)
@@ -202,6 +202,45 @@ def test_a_group_is_listed_alone_and_an_unknown_one_names_the_others() -> None:
     assert {row.group for row in linear.values()} == {"linear"}
     with pytest.raises(UserError, match=r"no group 'trees'.*boosting, .*linear"):
         registry.list_models("trees")
+
+
+def test_families_on_windows_are_a_group_of_their_own_besides() -> None:
+    windows = registry.list_models("sequence")
+    assert {"lstm", "patchtst", "timesfm"} <= set(windows)
+    assert all(row.sequence and row.group == "neural" for row in windows.values())
+    assert registry.canonical("sequence:LSTM") == registry.canonical("neural:lstm")
+    with pytest.raises(UserError, match="'sequence:mlp' does not exist"):
+        registry.canonical("sequence:mlp")
+
+
+def test_the_list_tells_who_ranks_and_who_learns_several_targets() -> None:
+    rows = registry.list_models()
+    ranks = {name for name, row in rows.items() if row.ranks}
+    assert ranks == {"lightgbm_rank", "xgboost_rank"}
+    assert {name for name, row in rows.items() if row.multi_target} == {"multi_task"}
+    lines = table(rows.values()).splitlines()
+    assert "several targets" in next(one for one in lines if "multi_task" in one)
+    assert "  ranks  " in next(one for one in lines if "xgboost_rank" in one)
+
+
+@pytest.mark.parametrize(
+    ("family", "parameters", "told"),
+    [
+        ("lightgbm", {"n_rounds": True}, "n_rounds: True given, but true"),
+        ("lightgbm", {"max_depth": False}, "max_depth: False given, but true"),
+        ("ridge", {"clip_sigma": True}, "clip_sigma: True given, but true"),
+        ("nhits", {"pooling": [True, 2]}, "pooling: .* are no numbers"),
+        ("patchtst", {"patch_length": 64}, "64: a window has 32 bars"),
+    ],
+)
+def test_a_bool_is_no_number_and_a_patch_fits_its_window(
+    family: str, parameters: Any, told: str, quick_parameters: Any
+) -> None:
+    block = {**quick_parameters[family], **parameters}
+    if family == "patchtst":
+        block["sequence_length"] = 32
+    with pytest.raises(UserError, match=told):
+        registry.validate(family, block)
 
 
 def test_the_command_prints_the_list() -> None:

@@ -105,6 +105,8 @@ def test_a_monthly_portfolio_is_backtested_from_its_table(copied: Place) -> None
                     "symbol": panel.symbols[symbol],
                     "leg": "long" if weight > 0 else "short",
                     "weight": weight,
+                    "source": "model",
+                    "model_version": "ridge v. 01234567",
                 }
             )
     catalog = copied.catalog()

@@ -27,7 +27,8 @@ def parameters(**changes: Any) -> PredictionConfig:
     text = (PROJECT / "conf/base/parameters_prediction.yml").read_text("utf-8")
     values = deepcopy(yaml.safe_load(text)["prediction"])
     values["weighting"] |= changes.pop("weighting", {})
-    return PredictionConfig.model_validate(values | {"per_sector": True} | changes)
+    plain = {"per_sector": True, "score_band": None}
+    return PredictionConfig.model_validate(values | plain | changes)
 
 
 def weighting(**changes: Any) -> WeightingConfig:
@@ -118,6 +119,16 @@ class FakeModel:
     version: str = "0123456789abcdef"
     label: str = "fake v. 01234567"
     target: str = "fwd_ret_5d"
+
+    is_ranking_network: bool = False
+    learning_target: str = "raw"
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        return ("fake:seed=1",)
+
+    def meta(self, part: str | None = None) -> Mapping[str, Any]:
+        return {"task": "regression", "learning_target": self.learning_target}
 
     @property
     def record(self) -> Mapping[str, Any]:

@@ -15,6 +15,7 @@ from scipy import stats
 
 from ranking_pipeline.errors import UserError
 from ranking_pipeline.evaluation.inference import block_test
+from ranking_pipeline.labels.delisting import closes_with_payouts
 from ranking_pipeline.panel import OHLCV, Panel
 from ranking_pipeline.portfolio.backtest import (
     Rules,
@@ -38,6 +39,7 @@ from ranking_pipeline.portfolio.backtest.sharpe_ratio import (
     expected_maximum,
     probability_above,
 )
+from ranking_pipeline.portfolio.returns import panel_returns
 
 PLAIN = Rules(1, 0, 5.0, 0.0, 1, False, "leg", "both", 252.0)
 NAN = float("nan")
@@ -103,8 +105,20 @@ def test_trials_that_differ_more_ask_for_more() -> None:
         deflated_sharpe(series, 0)
 
 
+def test_trials_that_resemble_each_other_leave_luck_its_room() -> None:
+    series = np.random.default_rng(4).normal(0.0005, 0.01, 250)
+    alike = 0.05 + np.random.default_rng(5).normal(0, 1e-4, 40)
+    found = deflated_sharpe(series, 500, alike)
+    assert found == deflated_sharpe(series, 500)
+    assert found.variance_source == "no skill"
+    assert found.trial_variance == 1 / 250
+
+
 def test_what_has_no_ratio_has_no_probability() -> None:
-    for series in (np.array([]), np.array([0.1, NAN]), np.zeros(5)):
+    steady = np.full(300, 1e-3)
+    assert steady.std(ddof=1) > 0  # by rounding
+    assert np.isnan(sharpe(steady, 252.0))
+    for series in (np.array([]), np.array([0.1, NAN]), np.zeros(5), steady):
         assert np.isnan(probabilistic_sharpe(series))
         assert np.isnan(deflated_sharpe(series, 10).probability)
 
@@ -112,33 +126,26 @@ def test_what_has_no_ratio_has_no_probability() -> None:
 def test_drawdown_by_hand() -> None:
     returns = np.array([NAN, 0.0, 1.0, -0.5, -0.5, 1.0, 1.0, -0.1])
     np.testing.assert_allclose(equity_curve(returns)[1:], [1, 2, 1, 0.5, 1, 2, 1.8])
-    found = max_drawdown(returns)
-    assert found.depth == pytest.approx(0.75)
-    assert (found.peak_bar, found.trough_bar, found.recovery_bar) == (2, 4, 6)
+    assert max_drawdown(returns) == pytest.approx(0.75)
     np.testing.assert_allclose(
         drawdown_curve(returns), [NAN, 0, 0, 0.5, 0.75, 0.5, 0, 0.1]
     )
-    assert max_drawdown(returns[:5]).recovery_bar is None
 
 
 def test_a_fall_from_the_start_counts() -> None:
-    found = max_drawdown(np.array([NAN, -0.1, -0.1, 0.05]))
-    assert found.depth == pytest.approx(0.19)
-    assert (found.peak_bar, found.trough_bar, found.recovery_bar) == (0, 2, None)
-    assert max_drawdown(np.array([-0.2])).peak_bar is None
+    assert max_drawdown(np.array([NAN, -0.1, -0.1, 0.05])) == pytest.approx(0.19)
 
 
 def test_no_fall_and_no_bars() -> None:
-    found = max_drawdown(np.array([0.1, 0.0, 0.1]))
-    assert (found.depth, found.peak_bar, found.trough_bar) == (0.0, None, None)
-    assert np.isnan(max_drawdown(np.array([NAN, NAN])).depth)
-    assert np.isnan(max_drawdown(np.array([])).depth)
+    assert max_drawdown(np.array([0.1, 0.0, 0.1])) == 0.0
+    assert np.isnan(max_drawdown(np.array([NAN, NAN])))
+    assert np.isnan(max_drawdown(np.array([])))
 
 
 def test_a_ruined_account_stays_ruined() -> None:
     returns = np.array([0.5, -1.6, 0.5])
     assert equity_curve(returns).tolist() == [1.5, 0.0, 0.0]
-    assert max_drawdown(returns).depth == 1.0
+    assert max_drawdown(returns) == 1.0
 
 
 @settings(max_examples=40, deadline=None)
@@ -149,7 +156,7 @@ def test_drawdown_by_a_plain_walk(returns: list[float]) -> None:
         value *= 1 + each
         peak = max(peak, value)
         deepest = max(deepest, 1 - value / peak)
-    assert max_drawdown(np.array(returns)).depth == pytest.approx(deepest, abs=1e-12)
+    assert max_drawdown(np.array(returns)) == pytest.approx(deepest, abs=1e-12)
 
 
 def test_the_market_is_the_mean_of_what_trades() -> None:
@@ -213,16 +220,13 @@ def test_capacity_by_hand() -> None:
     found = trading_capacity(trades, usual, 1, 0.05)
     # a twentieth of a million is half of 100,000, and of two millions of 200,000
     assert (found.capital, found.strict_capital) == pytest.approx((1e5, 1e5))
-    assert (found.n_trades, found.n_unpriced) == (2, 1)
     trades[1, 0] = 0.1
     other = trading_capacity(trades, usual, 1, 0.05)
     assert (other.capital, other.strict_capital) == pytest.approx((2e5, 2e5))
-    assert other.days_to_trade(1e6) == pytest.approx(5.0)
-    assert other.days_to_trade(1e6, bars_per_day=10) == pytest.approx(0.5)
     none = trading_capacity(np.zeros((2, 3)), usual, 1, 0.05)
-    assert np.isnan([none.capital, none.strict_capital, none.days_to_trade(1.0)]).all()
+    assert np.isnan([none.capital, none.strict_capital]).all()
     # a trade whose decision lies before the first bar has no volume to go by
-    assert trading_capacity(trades, usual, 2, 0.05).n_unpriced == 3
+    assert np.isnan(trading_capacity(trades, usual, 2, 0.05).capital)
     with pytest.raises(ValueError, match="participation"):
         trading_capacity(trades, usual, 1, 0.0)
 
@@ -338,3 +342,37 @@ def test_ends_of_the_names_of_a_panel() -> None:
     assert path.gross.tolist() == [0.0, 0.0, pytest.approx(0.1), pytest.approx(-0.4)]
     with pytest.raises(UserError, match="B has bars after"):
         panel_settlement(panel, returns, table.assign(date=pd.Timestamp("2024-01-03")))
+
+
+@pytest.mark.parametrize(
+    ("date", "gross"),
+    [
+        ("2024-01-05", [0, 0, 0.1, -0.4, 0, 0]),
+        ("2024-01-06", [0, 0, 0.1, -0.4, 0, 0]),  # a Saturday
+        # held at its last price through the 8th, as the labels have it
+        ("2024-01-08", [0, 0, 0.1, 0, -0.4, 0]),
+        ("2024-01-09", [0, 0, 0.1, 0, 0, -0.4]),
+        # not yet paid when the panel ends
+        ("2024-01-10", [0, 0, 0.1, 0, 0, 0]),
+        ("2024-03-01", [0, 0, 0.1, 0, 0, 0]),
+    ],
+)
+def test_a_name_is_settled_after_the_date_of_its_table(
+    date: str, gross: list[float]
+) -> None:
+    """B trades for the last time on Friday the 5th; its holders lose 40 %."""
+    days = [f"2024-01-{day:02}T21:00" for day in (3, 4, 5, 8, 9, 10)]
+    close = np.array([[1.0] * 6, [1, 1, 1.1, NAN, NAN, NAN]]).astype(np.float32)
+    panel = Panel(
+        ("A", "B"), np.array(days, "M8[ns]"), OHLCV, np.repeat(close[:, :, None], 5, 2),
+        np.isfinite(close),
+    )  # fmt: skip
+    returns, targets = panel_returns(panel), np.full((6, 2), NAN)
+    targets[1] = 0.0, 1.0  # the first bar has no return, so nothing trades on it
+    table = pd.DataFrame({"symbol": ["B"], "date": [pd.Timestamp(date)]})
+    ends = panel_settlement(panel, returns, table.assign(**{"return": -0.4}))
+    path = run_book(targets, returns, PLAIN, ends.delisting_return, ends.last_bar)
+    np.testing.assert_allclose(np.nan_to_num(path.gross), gross, atol=1e-6)
+    paid = closes_with_payouts(panel, table.assign(**{"return": -0.4}))[1]
+    held = np.where(np.isfinite(paid), paid, 1.1)
+    np.testing.assert_allclose(np.diff(held) / held[:-1], gross[1:], atol=1e-6)

@@ -22,7 +22,12 @@ from tests.portfolio.prediction_world import (
 from ranking_pipeline.errors import UserError
 from ranking_pipeline.portfolio import selection as selection_module
 from ranking_pipeline.portfolio.predicted_month import predict_candidates
-from ranking_pipeline.portfolio.selection import PortfolioSelection, Scorer
+from ranking_pipeline.portfolio.selection import Holding, PortfolioSelection, Scorer
+from ranking_pipeline.portfolio.selection_schema import (
+    SelectionDocument,
+    SelectionMetadata,
+    check_selections,
+)
 
 MONTH = "2020-06"
 SCHEMA = Path(selection_module.__file__).with_name("portfolio_selection.schema.json")
@@ -263,6 +268,7 @@ def test_the_document_fits_its_schema(panel: Any) -> None:
     ):
         text = json.dumps(one.to_document(source), allow_nan=False)
         jsonschema.validate(json.loads(text), schema)
+        check_selections([json.loads(text)])
     document = found.to_document(scorer)
     assert document["selected_stocks"][0] == "S04"
     assert document["portfolio_weights"]["S04"] == pytest.approx(0.2)
@@ -272,3 +278,34 @@ def test_the_document_fits_its_schema(panel: Any) -> None:
     assert (meta["sector"], meta["date"]) == ("energy", "2020-06-01")
     assert (meta["num_candidates"], meta["valid_stocks"]) == (12, 11)
     assert (meta["model_version"], meta["entry_lag_bars"]) == ("ridge v. 1a2b", 1)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "fault"),
+    [
+        ("predicted_scores", [0.1], "one score per symbol"),
+        ("portfolio_weights", {"AA": 0.7, "BB": 0.2}, "long leg sums to 0.9"),
+        ("legs", {"AA": "long"}, "legs is not of the selected_stocks"),
+        ("source", "guess", "model"),
+        ("comment", "", "Extra inputs"),
+    ],
+)
+def test_a_document_that_breaks_its_contract_is_not_saved(
+    name: str, value: Any, fault: str
+) -> None:
+    names = ["AA", "BB"]
+    document = PortfolioSelection(
+        MONTH,
+        "all",
+        holdings=tuple(Holding(n, "long", 1, 0.1, 0.5, 0.5) for n in names),
+    ).to_document(Scorer("algorithmic_only"))
+    check_selections([document])
+    with pytest.raises(ValueError, match=fault):
+        check_selections([document | {name: value}])
+
+
+def test_both_schemas_name_the_same_keys() -> None:
+    schema = json.loads(SCHEMA.read_text("utf-8"))
+    assert set(SelectionDocument.model_fields) == set(schema["properties"])
+    told = set(schema["properties"]["metadata"]["properties"])
+    assert set(SelectionMetadata.model_fields) == told

@@ -26,6 +26,7 @@ from ranking_pipeline.datasets import CsvDataset
 from ranking_pipeline.errors import UserError
 from ranking_pipeline.evaluation.prediction_section import prediction_section
 from ranking_pipeline.evaluation.prediction_text import (
+    selection_rows,
     selection_text,
     selections_markdown,
 )
@@ -40,6 +41,8 @@ from ranking_pipeline.portfolio.prediction_tables import (
     month_files,
     outcome_table,
 )
+from ranking_pipeline.portfolio.score_band import training_bars
+from ranking_pipeline.portfolio.selection_schema import check_selections
 from ranking_pipeline.portfolio.served_model import scorer_of, served_model
 from ranking_pipeline.portfolio.trade_range import wanted_months, wanted_sectors
 from ranking_pipeline.storage import PanelHandle, sha256_file, write_panel
@@ -70,7 +73,7 @@ def test_every_month_and_sector_by_one_call_of_the_model(panel: Any) -> None:
     table = batch_table(found.selections, scorer_of(model, 1))
     assert list(table.columns) == [
         "month", "sector", "timestamp", "date", "symbol", "leg", "rank", "score",
-        "composite_score", "weight", "source",
+        "composite_score", "weight", "source", "model_version",
     ]  # fmt: skip
     assert not table.duplicated(["month", "sector", "symbol"]).any()
     sums = table.groupby(["month", "sector", "leg"])["weight"].sum()
@@ -182,6 +185,53 @@ def test_a_run_in_which_all_failed_raises(panel: Any) -> None:
     # nothing to choose from is no failure
     found = predicted(panel, table, FakeModel(), sector="utilities")
     assert statuses(found) == [("2020-06", "Utilities", "no_candidates")]
+
+
+def test_a_reason_is_told_once(panel: Any, caplog: pytest.LogCaptureFixture) -> None:
+    table = candidates(panel, *MONTHS)
+    with pytest.raises(UserError, match="none of 8"):
+        predicted(panel, table, FakeModel(unscored=(0, 1, 12, 13, 14)), **RANGE)
+    assert not caplog.records  # the error has them
+    # what fails beside others is told by the log
+    found = predicted(panel, table, FakeModel(unscored=(12, 13, 14)), **RANGE)
+    failed = [one for one in found.outcomes if one.status == "failed"]
+    assert len(caplog.records) == len(failed) > 0
+    assert failed[0].reason in caplog.records[0].message
+
+
+def test_months_without_a_portfolio_are_warned_of_once_for_each_reason(
+    panel: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    table = candidates(panel, *MONTHS)
+    model = FakeModel(until=panel.timestamps[last_bar_before(panel, "2020-04")])
+    no_energy = (table["sector"] == "Energy") & (table["month"] > "2020-04")
+    predicted(panel, table[~no_energy], model, **RANGE)
+    assert [one.message for one in caplog.records] == [
+        "2 months without a portfolio (2020-03, 2020-04): the model has seen these bars: "
+        "fake v. 01234567 was informed until 2020-03-31, and the as-of bar is of "
+        "2020-03-31",
+        "2 months without a portfolio (2020-05, 2020-06): no long candidate in Energy",
+    ]
+
+
+def test_scores_unlike_those_of_the_training_are_warned_of(
+    panel: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    table, bar = candidates(panel, "2020-06"), last_bar_before(panel, "2020-06")
+    band = {"deviations": 6.0, "bars": 5}
+    month = {"year": 2020, "month": 6, "score_band": band}
+    model = FakeModel()
+    predicted(panel, table, model, **month)
+    assert not caplog.records
+    informed = np.flatnonzero(panel.timestamps <= model.until)[-5:].tolist()
+    assert model.asked == [[*informed, bar, panel.n_bars - 1]]
+    values = panel.values.copy()
+    values[3, bar] *= 40
+    predicted(replace(panel, values=values), table, FakeModel(), **month)
+    (told,) = [one.message for one in caplog.records]
+    assert told.startswith("2020-06: 1 score (S03) outside -")
+    # a model that does not tell what it has seen has no band
+    assert len(training_bars(panel, None, parameters(score_band=band).score_band)) == 0
 
 
 def test_months_that_the_model_has_seen_are_refused(panel: Any) -> None:
@@ -346,11 +396,17 @@ def test_tables_and_files_say_the_same(panel: Any) -> None:
     model = FakeModel()
     scorer = scorer_of(model, 1)
     assert scorer.seeds == (0, 1, 2)
+    assert scorer.unit == "return"
+    assert scorer_of(FakeModel(learning_target="cs_gauss"), 1).unit == "normal_score"
+    assert scorer_of(FakeModel(is_ranking_network=True), 1).unit == "order"
+    assert scorer_of(None, 1).unit == "composite"
     found = predicted(panel, candidates(panel, *MONTHS), model, top_n=2, **RANGE)
     flat = flat_results(found.selections, scorer)
     assert list(flat.columns) == [
         "sector", "year", "month", "date", "ticker", "ml_score", "leg", "weight", "source",
     ]  # fmt: skip
+    batch = batch_table(found.selections, scorer)
+    assert set(batch["model_version"]) == {"fake v. 01234567"}
     assert flat.iloc[0][["sector", "year", "month", "date"]].tolist() == [
         "energy", 2020, 3, "2020-03-01",
     ]  # fmt: skip
@@ -364,11 +420,12 @@ def test_tables_and_files_say_the_same(panel: Any) -> None:
     own = flat[(flat["sector"] == "healthcare") & (flat["month"] == 6)]
     assert document["selected_stocks"] == own["ticker"].tolist()
     documents = [one.to_document(scorer) for one in found.selections]
+    check_selections(documents)
     page = selections_markdown(documents, outcome_table(found.outcomes, scorer))
     assert page.count("| rank | ticker | leg | ML score | algo score | weight |") == 8
     first, heads, best = selection_text(documents[-1]).splitlines()[:3]
     assert first == (
-        "healthcare 2020-06, decided at the close of 2020-05-29; 6 of 6 candidates "
+        "healthcare, 2020-06, decided at the close of 2020-05-29; 6 of 6 candidates "
         "valid; fake v. 01234567"
     )
     assert heads.split() == "rank ticker leg ML score algo score weight".split()
@@ -388,7 +445,7 @@ def test_no_selection_gives_empty_tables_of_the_same_types(panel: Any) -> None:
     document = found.selections[0].to_document(scorer)
     assert document["status"] == "no_candidates"
     assert document["selected_stocks"] == []
-    assert selection_text(document) == "utilities 2020-06: no candidates"
+    assert selection_text(document) == "utilities, 2020-06: no candidates"
     # a file of an earlier run must not pass for this one
     files = month_files(found.outcomes, scorer)
     assert files == {("utilities", "2020_06_predictions.json"): None}
@@ -410,9 +467,9 @@ def test_the_section_holds_plain_values(panel: Any) -> None:
         "8 of 10 portfolios were made; 2 failed. In 8 of them"
     )
     assert "the scores chose no name" in section.lead
-    assert [one.title.split(",")[0] for one in section.tables[:2]] == [
-        "energy 2020-06",
-        "healthcare 2020-06",
+    assert [one.title.split(", dec")[0] for one in section.tables[:2]] == [
+        "energy, 2020-06",
+        "healthcare, 2020-06",
     ]
 
 
@@ -438,3 +495,13 @@ def test_no_save_gives_no_files_and_all_tables(panel: Any, tmp_path: Path) -> No
     section, page = show_portfolios(*(made[True][place] for place in (0, 3, 4)))
     assert section["name"] == "prediction"
     assert page.startswith("# Portfolio selection")
+
+
+def test_the_printed_table_has_one_minus_sign() -> None:
+    short = {
+        "selected_stocks": ["AA"], "predicted_scores": [-0.00002],
+        "legs": {"AA": "short"}, "portfolio_weights": {"AA": -0.995},
+        "composite_scores": {"AA": -0.25},
+    }  # fmt: skip
+    (row,) = selection_rows(short)
+    assert row == ["1", "AA", "short", "−2e−05", "−0.2500", "−99.5 %"]

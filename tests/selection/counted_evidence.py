@@ -143,6 +143,7 @@ def jobs_config(folder: Path, engine: str = "serial", **changes: Any) -> JobsCon
         "workers": 2,
         "max_attempts": 2,
         "timeout_seconds": None,
+        "family_timeout_seconds": {},
         "address": None,
         "store": str(folder / "store"),
         "ledger": str(folder / "ledger"),

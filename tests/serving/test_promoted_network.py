@@ -100,7 +100,7 @@ def test_it_scores_as_the_network_did(version: Any, fitted: tuple[Any, Panel]) -
     np.testing.assert_allclose(got, expected, rtol=0, atol=1e-6)
     assert np.isnan(got[2, 3])  # no bar that day
     assert np.isfinite(got[0]).all()
-    assert (version.target, version.features) == (TARGET, ())
+    assert version.target == TARGET
     assert version.window_bars == 6 + 60
     assert version.label == f"mlp+pairwise v. {version.version[:8]}"
     assert version.informed_until == np.datetime64("2020-08-12", "ns")

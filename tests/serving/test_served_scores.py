@@ -147,7 +147,6 @@ def test_a_network_on_windows_needs_no_table_of_features(gru: Trained) -> None:
     assert np.isfinite(bare).any()
     # of sequence_length and the volatility, or of the longest mean of the levels
     assert version.window_bars in {8 + 60, 8 + 29}
-    assert version.features == ()
 
 
 def _spoilt(made: Trained, bar: int, folder: Path) -> tuple[Panel, TableHandle]:

@@ -158,6 +158,7 @@ def how(tmp_path: Path) -> Callable[..., JobsConfig]:
             "workers": None,
             "max_attempts": 1,
             "timeout_seconds": None,
+            "family_timeout_seconds": {},
             "address": None,
             "store": str(tmp_path / "store"),
             "ledger": str(tmp_path / "ledger"),

@@ -423,8 +423,14 @@ def test_training_and_collecting_give_one_routed_model(
     jobs = expand(config)
     store = jobs[0].store_root
     how = jobs_config(store)
-    outcomes, costs = train(jobs, "CPU", how)
+    outcomes, costs, job_costs = train(jobs, "CPU", how)
+    assert [one["job_id"] for one in job_costs] == [job.job_id for job in jobs]
+    assert all(one["seconds"] > 0 < one["peak_megabytes"] for one in job_costs)
+    assert not any({"seconds", "peak_megabytes"} & set(one) for one in outcomes)
     assert (costs.n_jobs, costs.workers, costs.engine) == (4, 1, "serial")
+    unknown = how.model_copy(update={"family_timeout_seconds": {"lihtgbm": 9.0}})
+    with pytest.raises(UserError, match=r"family_timeout_seconds: .*'lihtgbm'"):
+        train(jobs, "CPU", unknown)
     again = train(jobs, "CPU", how)
     assert again.outcomes == outcomes
     assert (costs.n_cached, again.costs.n_cached) == (0, 4)
@@ -479,6 +485,7 @@ def jobs_config(store: str) -> JobsConfig:
         workers=None,
         max_attempts=3,
         timeout_seconds=None,
+        family_timeout_seconds={},
         address=None,
         store=store,
         ledger=f"{store}/ledger",

@@ -253,6 +253,7 @@ def run(
         )
         how = JobsConfig(
             engine="serial", workers=None, max_attempts=1, timeout_seconds=None,
+            family_timeout_seconds={},
             address=None, store=stored.store_root, ledger=f"{stored.store_root}/l",
             checkpoints="c", checkpoint_seconds=30,
         )  # fmt: skip

@@ -92,7 +92,7 @@ def test_all_faults_of_a_space_are_told_at_once(
     told = str(caught.value)
     assert "expected_r2 does not hold 0.05" in told
     assert "clip_sigma = -1.0 is refused" in told
-    assert "depth is no parameter; there are expected_r2, clip_sigma" in told
+    assert "depth is no parameter; there are clip_sigma, expected_r2" in told
 
 
 def test_a_family_without_a_space_is_refused(

@@ -60,7 +60,7 @@ def candidate_checks(
         modes_at_a_cut=modes_at_a_cut,
     )
     what = (
-        f"candidate selection: {rows['month'].nunique()} months, "
+        f"candidate selection by {world.scoring}: {rows['month'].nunique()} months, "
         f"{rows['sector'].nunique()} sectors, {len(rows)} candidates"
     )
     months = rows["month"].to_numpy(dtype=str).astype("M8[M]")

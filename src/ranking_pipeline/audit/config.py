@@ -21,6 +21,10 @@ Mode = Literal[
     "calendar",
 ]
 
+Optimiser = Literal[
+    "minimum_variance", "mean_variance", "risk_parity", "hierarchical_risk_parity"
+]
+
 
 class AuditConfig(Config):
     """How much is audited."""
@@ -64,6 +68,11 @@ class AuditConfig(Config):
         ge=0, description="symbols whose GARCH volatilities are compared; 0 = none"
     )
     garch_cuts: int = Field(ge=1, description="cuts at which they are")
+    optimisers: list[Optimiser] = Field(
+        description="optimisers whose weights are compared; [] = none, others need the "
+        "extra optimisers"
+    )
+    optimiser_cuts: int = Field(ge=1, description="cuts at which they are")
     families: dict[str, dict[str, Any]] = Field(
         description="model families whose bytes and scores are compared, each with its "
         "parameter block; {} = none"

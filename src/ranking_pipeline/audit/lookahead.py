@@ -13,6 +13,7 @@ from ranking_pipeline.audit.cuts import Cut
 from ranking_pipeline.audit.futures import DESCRIPTIONS, alter_future, alter_past
 from ranking_pipeline.errors import UserError
 from ranking_pipeline.panel import Panel
+from ranking_pipeline.progress import bar_options
 
 Values = npt.NDArray[np.generic]
 PanelFunction = Callable[[Panel], Values]
@@ -296,11 +297,12 @@ def _audit(
     n_known = (~_missing(full)).sum(axis=0)  # (T, K)
     unsteady = differs(full, runs.values(runs.panel)).any(axis=(0, 1))  # (K,)
     schedule = list(_schedule(len(runs.cuts), len(runs.modes), modes_at_a_cut))
-    for place, mode in tqdm(schedule, desc=progress, disable=not progress):
+    options = bar_options(len(schedule))
+    for place, mode in tqdm(schedule, desc=progress, disable=not progress, **options):
         cut, way = runs.cuts[place], runs.modes[mode]
         try:
             other = runs.values(change(runs.panel, cut.bar, way, runs.seed))
-        except Exception as error:  # what breaks on another future is a finding, too
+        except Exception as error:  # noqa: BLE001 - a break is a finding, too
             failure = (
                 failure or f"{type(error).__name__} at bar {cut.bar}, {way}: {error}"
             )

@@ -15,6 +15,7 @@ from ranking_pipeline.audit.cuts import Cut
 from ranking_pipeline.audit.futures import SECTORS_IF_NONE
 from ranking_pipeline.audit.slices import spread
 from ranking_pipeline.panel import Panel
+from ranking_pipeline.portfolio.candidates.composite import COMPOSITES
 from ranking_pipeline.portfolio.candidates.config import CandidateSelectionConfig
 from ranking_pipeline.portfolio.candidates.garch import fit_months
 from ranking_pipeline.portfolio.candidates.indicators import traded_closes
@@ -27,7 +28,7 @@ from ranking_pipeline.portfolio.candidates.selection import (
 )
 from ranking_pipeline.portfolio.candidates.volatility_requests import (
     OwnReturns,
-    year_requests,
+    symbol_requests,
 )
 
 Values = npt.NDArray[np.float64]
@@ -35,6 +36,7 @@ Bars = npt.NDArray[np.intp]
 
 # The indicators of the audit: short, for what they find does not matter.
 WINDOWS = {"moving_average_bars": 15, "momentum_bars": 30}
+SCORINGS = tuple(COMPOSITES)
 TAIL_SHARE, LEAST_SECTOR_SIZE = 0.34, 2
 EWMA_RETURNS, LEAST_RETURNS = 20, 100
 NEVER = 1_000_000  # returns of which no slice has so many: the EWMA takes over
@@ -50,10 +52,13 @@ class MonthWorld:
         As it is: its calendar says where the cells of a month stand.
     garch : bool
         Whether volatilities come from GARCH, which takes long, or from the EWMA.
+    scoring : str
+        How a composite score is made.
     """
 
     panel: Panel
     garch: bool = False
+    scoring: str = SCORINGS[0]
 
     def selected(self, panel: Panel) -> SelectedCandidates:
         """Choose the candidates of every month of a panel or of another future of it."""
@@ -86,7 +91,7 @@ class MonthWorld:
                 "ewma_min_returns": EWMA_RETURNS,
             },
             "weights": {"momentum": 0.5, "moving_average": 0.3, "volatility": 0.2},
-            "scoring": "percentile",
+            "scoring": self.scoring,
             "top_k_ratio": TAIL_SHARE,
             "bottom_k_ratio": TAIL_SHARE,
             "min_sector_size": LEAST_SECTOR_SIZE,
@@ -144,7 +149,7 @@ def volatility_in_turn(
 
     def measure(panel: Panel, months: TradeMonths, wanted: Mask) -> Volatilities:
         found, closes = Volatilities.unknown(wanted.shape), traded_closes(panel)
-        for request in year_requests(panel, months, wanted, config.volatility):
+        for request in symbol_requests(panel, months, wanted, config.volatility):
             own = OwnReturns.of(closes[request.symbol])
             ends = own.counts(np.array(request.bars)) - 1
             path = fit_months(own.returns, ends, config.volatility)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 
@@ -21,13 +23,14 @@ from ranking_pipeline.audit.check import NOT_COVERED, Check, guarded
 from ranking_pipeline.audit.config import AuditConfig
 from ranking_pipeline.audit.cuts import Cut
 from ranking_pipeline.audit.learned import World
-from ranking_pipeline.audit.month_world import Bars, MonthWorld
+from ranking_pipeline.audit.month_world import SCORINGS, Bars, MonthWorld
 from ranking_pipeline.audit.portfolio_checks import CHECK as PORTFOLIO_CHECK
 from ranking_pipeline.audit.portfolio_checks import (
     PortfolioWorld,
-    TrainedModel,
     portfolio_checks,
+    prediction_config,
 )
+from ranking_pipeline.audit.promoted_model import promoted_version
 from ranking_pipeline.audit.slices import (
     TRAIN_SHARE,
     VALIDATION_SHARE,
@@ -40,6 +43,7 @@ from ranking_pipeline.errors import UserError
 from ranking_pipeline.labels import LabelsConfig, TargetSpec
 from ranking_pipeline.panel import Panel
 from ranking_pipeline.portfolio.candidates.months import refuse_other_intervals
+from ranking_pipeline.portfolio.optimisers import require_optimiser
 from ranking_pipeline.splits import Splits, make_splits
 
 MODEL_FACTORS = 8
@@ -89,19 +93,20 @@ def monthly_checks(
     cuts = world.cuts(asof, config.month_cuts)
     if not cuts:
         return _without(f"no bar follows a month end in {part.n_bars} bars")
-    modes, ways, seed = config.modes, config.modes_at_a_cut, config.seed
-    portfolios = PortfolioWorld(
-        world, _model(part, factor_names, spec, labels_config, config)
-    )
-    found = guarded("candidates", candidate_checks, world, cuts, modes, ways, seed)
+    how = (config.modes, config.modes_at_a_cut)
+    found = []
+    for scoring in SCORINGS:
+        scored = replace(world, scoring=scoring)
+        found += guarded(
+            "candidates", candidate_checks, scored, cuts, *how, config.seed
+        )
     found += guarded("volatility", _garch_checks, part, asof, config)
-    found += guarded(
-        "prediction", portfolio_checks, portfolios, cuts, modes, ways, seed
-    )
-    lag = labels_config.entry_lag_bars
+    learned = _learned(part, factor_names, spec, labels_config, config)
+    found += guarded("prediction", _prediction_checks, world, learned, cuts, config)
+    found += guarded("optimisers", _optimiser_checks, world, cuts, config)
     # who scores is of no account to the way from weights to returns
-    books = PortfolioWorld(world, None)
-    found += guarded("backtest", book_checks, books, cuts, modes, ways, lag, seed)
+    books, lag = PortfolioWorld(world, None), labels_config.entry_lag_bars
+    found += guarded("backtest", book_checks, books, cuts, *how, lag, config.seed)
     return found if own_sectors else [_made_up(check) for check in found]
 
 
@@ -111,18 +116,19 @@ def _asof_bars(world: MonthWorld) -> Bars:
     return np.unique(world.asof_bars(months))
 
 
-def _model(
+def _learned(
     part: Panel,
     names: Sequence[str],
     spec: TargetSpec | None,
     labels_config: LabelsConfig,
     config: AuditConfig,
-) -> TrainedModel | None:
+) -> World | None:
+    """What the scoring model learns; its family is the only one."""
     if spec is None or not config.families:
         return None
     family = next(iter(config.families))
     kept = spread(np.arange(len(names)), MODEL_FACTORS)
-    world = World(
+    return World(
         part,
         make_splits(part.timestamps, TRAIN_SHARE, VALIDATION_SHARE, 0),
         tuple(names[place] for place in kept),
@@ -132,7 +138,38 @@ def _model(
         False,
         config.seed,
     )
-    return TrainedModel(world, family)
+
+
+def _prediction_checks(
+    world: MonthWorld, learned: World | None, cuts: Sequence[Cut], config: AuditConfig
+) -> list[Check]:
+    """Predict by a model that is promoted for this, or by the composite score."""
+    how = (cuts, config.modes, config.modes_at_a_cut, config.seed)
+    if learned is None:
+        return portfolio_checks(PortfolioWorld(world, None), *how)
+    with TemporaryDirectory(prefix="audit-") as folder:
+        (family,) = learned.families
+        model = promoted_version(learned, family, Path(folder))
+        return portfolio_checks(PortfolioWorld(world, model), *how)
+
+
+def _optimiser_checks(
+    world: MonthWorld, cuts: Sequence[Cut], config: AuditConfig
+) -> list[Check]:
+    """Compare weights of optimisers at a few late cuts; composite scores choose."""
+    methods = tuple(config.optimisers)
+    if not methods:
+        return []
+    month = str(world.panel.trading_dates[-1].astype("M8[M]"))
+    try:
+        require_optimiser(prediction_config(methods[0], [month]).weighting)
+    except UserError as error:
+        return [_not_covered(PORTFOLIO_CHECK, ", ".join(methods), str(error))]
+    late = evenly(cuts[len(cuts) // 2 :], config.optimiser_cuts)
+    chosen = PortfolioWorld(world, None, methods)
+    return portfolio_checks(
+        chosen, late, config.modes, config.modes_at_a_cut, config.seed
+    )
 
 
 def _garch_checks(part: Panel, asof: Bars, config: AuditConfig) -> list[Check]:
@@ -152,7 +189,8 @@ def _made_up(check: Check) -> Check:
 
 
 def _without(reason: str) -> list[Check]:
-    return [
-        Check(claim, "monthly stages", "cells", 0, 0, worst=reason, verdict=NOT_COVERED)
-        for claim in CLAIMS
-    ]
+    return [_not_covered(claim, "monthly stages", reason) for claim in CLAIMS]
+
+
+def _not_covered(claim: str, what: str, reason: str) -> Check:
+    return Check(claim, what, "cells", 0, 0, worst=reason, verdict=NOT_COVERED)

@@ -2,92 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import partial
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from ranking_pipeline.audit.check import Check, check_of
 from ranking_pipeline.audit.cuts import Cut
-from ranking_pipeline.audit.learned import World, fitted_on_train, model_scores
 from ranking_pipeline.audit.lookahead import audit_function
 from ranking_pipeline.audit.month_world import MonthWorld, Values, coded
 from ranking_pipeline.errors import UserError
-from ranking_pipeline.models.base import BaseModel
-from ranking_pipeline.panel import IntArray, Panel
+from ranking_pipeline.panel import Panel
 from ranking_pipeline.portfolio import predicted_months
 from ranking_pipeline.portfolio.predicted_months import Predicted, predict_months
-from ranking_pipeline.portfolio.prediction_config import PredictionConfig
+from ranking_pipeline.portfolio.prediction_config import OPTIMISED, PredictionConfig
 from ranking_pipeline.portfolio.prediction_tables import batch_table
 from ranking_pipeline.portfolio.selection import Scorer
 from ranking_pipeline.portfolio.served_model import ServedModel
-from ranking_pipeline.storage import TableHandle
 
 CHECK = "portfolios ignore the future"
 METHODS = ("volatility_scaled", "score_softmax")
 COVERAGE_BARS, ESTIMATION_BARS, TOP_N = 20, 20, 3
+OPTIMISER_BARS = 60  # an optimiser asks for thirty complete ones
 HELD = ("weight", "rank", "score", "composite score")
-COLUMNS = tuple(f"{name}, {how}" for how in METHODS for name in (*HELD, "why not"))
-
-
-@dataclass(frozen=True)
-class TrainedModel:
-    """A model of the audit in the place of a promoted one.
-
-    It claims to be informed of nothing, so that no month is refused: what a refusal
-    rests on is a date, and what is compared here is the way from bars to weights.
-    """
-
-    world: World
-    family: str
-    alias: str = "audit"
-    version: str = ""
-
-    @property
-    def record(self) -> Mapping[str, Any]:
-        """What a promotion writes down."""
-        return {}
-
-    @property
-    def label(self) -> str:
-        """Its family."""
-        return self.family
-
-    @property
-    def target(self) -> str:
-        """What its scores rank."""
-        return self.world.spec.name
-
-    @property
-    def informed_until(self) -> np.datetime64 | None:
-        """The bar before the slice."""
-        before: np.datetime64 = self.world.panel.timestamps[0] - np.timedelta64(1, "D")
-        return before
-
-    @cached_property
-    def fitted(self) -> BaseModel:
-        """The model, fitted on the train rows of the panel as it is."""
-        return fitted_on_train(self.world, self.family)
-
-    def scores(
-        self,
-        panel: Panel,
-        features: TableHandle | None,
-        bars: IntArray,
-        threads: int = 1,
-    ) -> npt.NDArray[np.float64]:
-        """Scores (n, S) at some bars, from factors of the whole panel given."""
-        every = model_scores(self.world, {self.family: self.fitted}, panel)
-        return np.asarray(every[:, bars, 0].T, dtype=np.float64)
 
 
 def prediction_config(method: str, months: Sequence[str]) -> PredictionConfig:
     """Both legs of every month, weighed by a method."""
+    bars = OPTIMISER_BARS if method in OPTIMISED else ESTIMATION_BARS
     values: dict[str, Any] = {
         "model_alias": "audit",
         "version": None,
@@ -106,11 +52,12 @@ def prediction_config(method: str, months: Sequence[str]) -> PredictionConfig:
             "method": method,
             "temperature": 1.0,
             "risk_aversion": 5.0,
-            "estimation_bars": ESTIMATION_BARS,
+            "estimation_bars": bars,
             "sector_neutral": False,
             "max_weight": None,
         },
         "live": {"tail_share": 0.25, "min_universe": 2},
+        "score_band": None,
         "fallback": "none",
         "threads": 1,
         "save": False,
@@ -127,10 +74,19 @@ class PortfolioWorld:
     months : MonthWorld
     model : ServedModel or None
         None: the composite score takes its place.
+    methods : tuple of str
+        Weightings that are compared.
     """
 
     months: MonthWorld
     model: ServedModel | None
+    methods: tuple[str, ...] = METHODS
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """What is compared, by weighting."""
+        told = (*HELD, "why not")
+        return tuple(f"{name}, {how}" for how in self.methods for name in told)
 
     def predicted(self, panel: Panel, method: str) -> Predicted:
         """Predict every month of a panel or of another future of it."""
@@ -179,15 +135,15 @@ def portfolio_checks(
         panel,
         cuts,
         modes,
-        COLUMNS,
+        world.columns,
         seed=seed,
         modes_at_a_cut=modes_at_a_cut,
     )
-    table = world.table(panel, METHODS[0])
+    table = world.table(panel, world.methods[0])
     scorer = world.model.label if world.model else "the composite score"
     what = (
         f"prediction with {scorer}: {table['month'].nunique()} months, "
-        f"{len(table)} holdings, {len(METHODS)} weightings"
+        f"{len(table)} holdings, weights by {', '.join(world.methods)}"
     )
     return [check_of(CHECK, what, result)]
 
@@ -196,7 +152,7 @@ def portfolio_cells(world: PortfolioWorld, panel: Panel) -> Values:
     """Holdings, and why names are not among them, as cells (S, T, columns)."""
     chosen = world.months.selected(panel).candidates
     parts = []
-    for method in METHODS:
+    for method in world.methods:
         made = world.of_candidates(chosen, panel, method)
         held = batch_table(made.selections, Scorer("algorithmic_only"))
         columns = dict(

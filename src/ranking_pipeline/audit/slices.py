@@ -16,6 +16,7 @@ from ranking_pipeline.splits import Splits, make_splits
 
 TRAIN_SHARE, VALIDATION_SHARE = 0.6, 0.2
 BARS_OF_A_SESSION = 10  # of the thinned panel
+LEAST_TRADED = 0.2  # share of the bars on which a symbol of the slice trades
 LEAST_SECTOR = 4  # names under which a sector has no tails worth comparing
 N_SECTORS = 2
 MADE_UP = ("first", "second")
@@ -67,8 +68,9 @@ def sector_slice(
     """
     part = _bars_around_the_train_end(panel, splits, config.month_bars)
     codes = part.sectors[:, part.n_bars // 2]
-    alive = part.present.mean(axis=1) > 0.2
-    own, counts = np.unique(codes[alive & (codes != NO_SECTOR)], return_counts=True)
+    own, counts = np.unique(
+        codes[_traded(part) & (codes != NO_SECTOR)], return_counts=True
+    )
     large = own[np.argsort(-counts, kind="stable")]
     large = large[np.sort(-counts) <= -LEAST_SECTOR][:N_SECTORS]
     if not len(large):
@@ -89,11 +91,16 @@ def _bars_around_the_train_end(panel: Panel, splits: Splits, bars: int) -> Panel
 
 
 def eventful(panel: Panel, count: int, among: Places | None = None) -> Places:
-    """Take symbols: those with gaps and short lives first, then others, rising."""
+    """Take symbols: those with gaps and short lives first, then others, rising.
+
+    Names that hardly trade, as those outside the universe, are left out: they have no
+    feature, label or score to compare.
+    """
     share = panel.present.mean(axis=1)
     inside = np.zeros(len(share), dtype=np.bool_)
     inside[slice(None) if among is None else among] = True
-    special_ones = np.flatnonzero(inside & (share > 0.2) & (share < 1))
+    inside &= _traded(panel)
+    special_ones = np.flatnonzero(inside & (share < 1))
     whole = np.flatnonzero(inside & (share == 1))
     # Half of the places at most: most of the slice should hold values to compare.
     special = spread(special_ones, min(len(special_ones), -(-count // 2)))
@@ -101,6 +108,12 @@ def eventful(panel: Panel, count: int, among: Places | None = None) -> Places:
     spare = np.setdiff1d(special_ones, special)
     missing = count - len(special) - len(others)
     return np.sort(np.concatenate([special, others, spread(spare, missing)]))
+
+
+def _traded(panel: Panel) -> npt.NDArray[np.bool_]:
+    """Whether each symbol trades on enough of the bars to be worth a place."""
+    traded = panel.tradable & panel.present
+    return np.asarray(traded.mean(axis=1) > LEAST_TRADED)
 
 
 def thinned(panel: Panel, part: Panel, n_bars: int) -> Panel:

@@ -76,9 +76,9 @@ def require_some(
     """
     if not parts:
         name, reason = reasons[0]
+        none = "its one file cannot" if n_files == 1 else f"none of {n_files} files can"
         raise UserError(
-            f"data.source: none of {n_files} file(s) can be read; {name}: {reason}. "
-            "Copy or export it again."
+            f"data.source: {none} be read; {name}: {reason}. Copy or export it again."
         )
     if not any(len(part.rows) for part in parts):
         raise UserError(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from ranking_pipeline.bars.reading import Reading
 from ranking_pipeline.bars.rules import Mask
 from ranking_pipeline.errors import UserError
 from ranking_pipeline.panel import Panel
+from ranking_pipeline.wording import counted, shortened
 
 _SHOWN = 10
 
@@ -30,26 +31,22 @@ def refuse_files(reading: Reading, config: ChecksConfig) -> None:
     if rules.unknown_columns == "error" and reading.columns_ignored:
         raise UserError(
             f"{where} has columns that are none of ours: "
-            f"{_listed(reading.columns_ignored)}. Remove them, name them in "
+            f"{shortened(reading.columns_ignored, _SHOWN)}. Remove them, name them in "
             "data.column_map, or set data.defects.unknown_columns=keep_aside."
         )
     if rules.unreadable_files == "error" and reading.unreadable_files:
         torn = [f"{name} ({reason})" for name, reason in reading.unreadable_files]
         raise UserError(
-            f"{where}: {len(torn)} file(s) cannot be read: {_listed(torn)}. Copy or "
-            "export them again, or set data.defects.unreadable_files=skip."
+            f"{where}: {counted(len(torn), 'file')} cannot be read: "
+            f"{shortened(torn, _SHOWN)}. Copy or export them again, or set "
+            "data.defects.unreadable_files=skip."
         )
     if rules.empty_files == "error" and reading.empty_files:
         raise UserError(
-            f"{where}: {len(reading.empty_files)} file(s) have no rows: "
-            f"{_listed(reading.empty_files)}. Export them again, or set "
+            f"{where}: {counted(len(reading.empty_files), 'file')} without rows: "
+            f"{shortened(reading.empty_files, _SHOWN)}. Export them again, or set "
             "data.defects.empty_files=skip."
         )
-
-
-def _listed(names: Sequence[str]) -> str:
-    rest = len(names) - _SHOWN
-    return ", ".join(names[:_SHOWN]) + (f" and {rest} more" if rest > 0 else "")
 
 
 def refuse_stored_types(

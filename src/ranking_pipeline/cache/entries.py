@@ -56,7 +56,7 @@ class EntryStore:
 
     title: ClassVar[str] = "cache"
     content: ClassVar[str] = "entry"
-    remedy: ClassVar[str] = "It is to be made again"
+    remedy: str = "It is to be made again"
     manifest: ClassVar[str] = MANIFEST
 
     def __init__(self, root: Path) -> None:
@@ -85,7 +85,7 @@ class EntryStore:
         """
         folder = self.folder(key)
         try:
-            document = json.loads((folder / self.manifest).read_text("utf-8"))
+            document = json.loads(self.manifest_of(key).read_text("utf-8"))
             return Entry(key, folder, *self._parts(document))
         except (OSError, ValueError, KeyError, TypeError):
             raise UserError(
@@ -102,12 +102,16 @@ class EntryStore:
     def verified(self, key: str) -> Entry:
         """Get a finished entry after checking every file against the manifest.
 
+        Hidden files, which file managers leave and nothing here reads, do not count.
+
         Raises
         ------
         UserError
-            When the entry is missing, unfinished or altered.
+            When the entry is missing, unfinished or altered, or has a file that its
+            manifest does not list.
         """
         entry = self.listed(key)
+        self._refuse_unlisted(entry)
         for name, sha256 in entry.files.items():
             path = entry.folder / name
             if Path(name).name != name:
@@ -115,16 +119,35 @@ class EntryStore:
             try:
                 found = sha256_file(path)
             except OSError as problem:
-                reason = problem.strerror
-                raise UserError(
-                    f"{path} is missing or unreadable ({reason}). {self.remedy}."
-                ) from None
+                raise self._unreadable(path, problem) from None
             if found != sha256:
                 raise UserError(
                     f"{path} is damaged or was altered: its SHA-256 differs from the "
                     f"manifest. It is not opened. {self.remedy}."
                 )
         return entry
+
+    def _refuse_unlisted(self, entry: Entry) -> None:
+        listed = {*entry.files, self.manifest_of(entry.key).name}
+        try:
+            found = sorted(path.name for path in entry.folder.iterdir())
+        except OSError as problem:
+            raise self._unreadable(entry.folder, problem) from None
+        for name in found:
+            if name not in listed and not name.startswith("."):
+                raise UserError(
+                    f"{entry.folder / name} is not listed in the manifest: nothing "
+                    f"vouches for its content. It is not opened. {self.remedy}."
+                )
+
+    def _unreadable(self, path: Path, problem: OSError) -> UserError:
+        return UserError(
+            f"{path} is missing or unreadable ({problem.strerror}). {self.remedy}."
+        )
+
+    def manifest_of(self, key: str) -> Path:
+        """Where the manifest of an entry is."""
+        return self.folder(key) / self.manifest
 
     def write(
         self, key: str, fill: Callable[[Path], None], facts: Mapping[str, Any]

@@ -10,7 +10,7 @@ from ranking_pipeline.datasets.documents import (
     TextDataset,
     YamlDataset,
 )
-from ranking_pipeline.datasets.folder import TextFolderDataset
+from ranking_pipeline.datasets.folder import TextFilesDataset, TextFolderDataset
 from ranking_pipeline.datasets.history import HistoryDataset
 from ranking_pipeline.datasets.ledger import LedgerDataset
 from ranking_pipeline.datasets.panel import PanelDataset
@@ -22,7 +22,6 @@ from ranking_pipeline.datasets.tables import (
     TableHandleDataset,
 )
 from ranking_pipeline.datasets.tensors import TensorsDataset
-from ranking_pipeline.datasets.text_files import TextFilesDataset
 
 __all__ = [
     "ArtefactDataset",

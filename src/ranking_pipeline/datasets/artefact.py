@@ -10,7 +10,6 @@ from typing import Any, Generic, TypeVar
 
 from kedro.io import AbstractVersionedDataset, DatasetError, Version
 
-from ranking_pipeline.errors import UserError
 from ranking_pipeline.storage import (
     Manifest,
     read_manifest,
@@ -79,10 +78,7 @@ class ArtefactDataset(AbstractVersionedDataset[Saved, Loaded], Generic[Saved, Lo
     def load(self) -> Loaded:
         """Verify the file against its manifest, then read it."""
         path = self.load_path()
-        try:
-            return self._read(path, verify_artefact(path))
-        except UserError as error:
-            raise DatasetError(str(error)) from error
+        return self._read(path, verify_artefact(path))
 
     def load_path(self) -> Path:
         """The file that a load would read."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from kedro.io import AbstractDataset
 
+from ranking_pipeline.errors import UserError
 from ranking_pipeline.storage import write_json
 
 if TYPE_CHECKING:
@@ -44,7 +45,13 @@ class CostsDataset(AbstractDataset[Costs, Costs]):
         """Read the file, or give an empty list where there is none."""
         if not self._filepath.exists():
             return []
-        costs: Costs = json.loads(self._filepath.read_text("utf-8"))
+        try:
+            costs: Costs = json.loads(self._filepath.read_text("utf-8"))
+        except ValueError as error:
+            raise UserError(
+                f"{self._filepath} is damaged ({error}). Delete it: it only tells what "
+                "the jobs of the stage took."
+            ) from None
         return costs
 
     def preview(self) -> JSONPreview:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from kedro.io import AbstractDataset
 
+from ranking_pipeline.errors import UserError
 from ranking_pipeline.storage import write_artefact
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ class CounterDataset(AbstractDataset[str, dict[str, Any]]):
 
     def save(self, data: str) -> None:
         """Add one to the count of the key ``data``."""
-        counts = self._counts()
+        counts = self._stored()["counts"] if self._exists() else {}
         newest = {"key": data, "counts": {**counts, data: counts.get(data, 0) + 1}}
         write_artefact(
             self._filepath,
@@ -42,18 +43,24 @@ class CounterDataset(AbstractDataset[str, dict[str, Any]]):
 
     def load(self) -> dict[str, Any]:
         """Return ``{"key": newest key, "count": its count}``."""
-        stored = json.loads(self._filepath.read_text("utf-8"))
+        stored = self._stored()
         return {"key": stored["key"], "count": stored["counts"][stored["key"]]}
 
     def preview(self) -> JSONPreview:
         """Return the newest key and all counts for kedro-viz."""
-        return json.dumps(json.loads(self._filepath.read_text("utf-8")))
+        return json.dumps(self._stored())
 
-    def _counts(self) -> dict[str, int]:
-        if not self._filepath.exists():
-            return {}
-        counts: dict[str, int] = json.loads(self._filepath.read_text("utf-8"))["counts"]
-        return counts
+    def _stored(self) -> dict[str, Any]:
+        try:
+            stored: dict[str, Any] = json.loads(self._filepath.read_text("utf-8"))
+            int(stored["counts"][stored["key"]])
+        except (ValueError, KeyError, TypeError) as error:
+            raise UserError(
+                f"{self._filepath} is damaged: no counts ({type(error).__name__}: "
+                f"{error}). Restore it from a copy; without it, earlier openings are "
+                "not counted. Delete it only where that is meant."
+            ) from None
+        return stored
 
     def _exists(self) -> bool:
         return self._filepath.exists()

@@ -1,28 +1,32 @@
-"""TextFolderDataset: small text files for people, replaced together."""
+"""Folders of small text files for people: replaced together, or added one by one."""
 
 from __future__ import annotations
 
 import json
 import shutil
 import tempfile
+from abc import abstractmethod
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
+from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import quote, unquote
 
 from kedro.io import AbstractDataset
 
-from ranking_pipeline.storage import TEMPORARY_PREFIX
+from ranking_pipeline.storage import TEMPORARY_PREFIX, write_text
 
 if TYPE_CHECKING:
     from kedro_datasets._typing import JSONPreview
 
+Saved = TypeVar("Saved")
+Files = dict[tuple[str, ...], str]
+Changes = dict[tuple[str, ...], str | None]
 
-class TextFolderDataset(AbstractDataset[dict[str, str], dict[str, str]]):
-    """Text by relative path: an export that is written whole and never read back.
 
-    The new folder is complete before it takes the place of the old one. Every part of a
-    path is percent-encoded where it is more than letters, digits, dots, dashes and
-    underscores, so that no name of a target or a symbol can leave the folder.
+class _TextsDataset(AbstractDataset[Saved, Files]):
+    """Text by the parts of its path below a folder.
+
+    Every part is percent-encoded where it is more than letters, digits, dots, dashes
+    and underscores, so that no name of a target or a symbol can leave the folder.
 
     Parameters
     ----------
@@ -37,6 +41,38 @@ class TextFolderDataset(AbstractDataset[dict[str, str], dict[str, str]]):
     ) -> None:
         self._filepath = Path(filepath)
         self.metadata = metadata
+
+    @abstractmethod
+    def save(self, data: Saved) -> None:
+        """Write the files."""
+
+    def load(self) -> Files:
+        """Read every file, by the parts of its path below the folder."""
+        return {
+            tuple(map(unquote, path.relative_to(self._filepath).parts)): path.read_text(
+                "utf-8"
+            )
+            for path in sorted(self._filepath.rglob("*"))
+            if path.is_file()
+        }
+
+    def preview(self) -> JSONPreview:
+        """Return the files and their numbers of lines for kedro-viz."""
+        files = self.load().items()
+        return json.dumps({"/".join(name): len(t.splitlines()) for name, t in files})
+
+    def _exists(self) -> bool:
+        return self._filepath.is_dir()
+
+    def _describe(self) -> dict[str, Any]:
+        return {"filepath": str(self._filepath)}
+
+
+class TextFolderDataset(_TextsDataset[dict[str, str]]):
+    """Text by relative path: an export that is written whole.
+
+    The new folder is complete before it takes the place of the old one.
+    """
 
     def save(self, data: dict[str, str]) -> None:
         """Write every file, then put the folder in its place."""
@@ -53,24 +89,22 @@ class TextFolderDataset(AbstractDataset[dict[str, str], dict[str, str]]):
                 shutil.move(self._filepath, stale)
             shutil.move(fresh, self._filepath)
 
-    def load(self) -> dict[str, str]:
-        """Read every file, by its path below the folder."""
-        return {
-            path.relative_to(self._filepath).as_posix(): path.read_text("utf-8")
-            for path in sorted(self._filepath.rglob("*"))
-            if path.is_file()
-        }
 
-    def preview(self) -> JSONPreview:
-        """Return the files and their numbers of lines for kedro-viz."""
-        lines = {name: len(text.splitlines()) for name, text in self.load().items()}
-        return json.dumps(lines)
+class TextFilesDataset(_TextsDataset[Changes]):
+    """Text by the parts of its path: an export that grows from run to run.
 
-    def _exists(self) -> bool:
-        return self._filepath.is_dir()
+    Each file is replaced in one step, or taken away where its text is None; files that a
+    save does not name stay as they are.
+    """
 
-    def _describe(self) -> dict[str, Any]:
-        return {"filepath": str(self._filepath)}
+    def save(self, data: Changes) -> None:
+        """Write or take away every file that is named."""
+        for parts, text in data.items():
+            path = self._filepath.joinpath(*map(safe_part, parts))
+            if text is None:
+                path.unlink(missing_ok=True)
+            else:
+                write_text(path, text)
 
 
 def safe_part(name: str) -> str:

@@ -124,13 +124,14 @@ class Models(pa.DataFrameModel):
 
 
 class Predictions(pa.DataFrameModel):
-    """One finite score per (timestamp, symbol, target, model)."""
+    """One finite score per (timestamp, symbol, target, model); a class where it has one."""
 
     timestamp: Series[Timestamp]
     symbol: Series[pd.StringDtype] = pa.Field(coerce=True)
     target: Series[pd.StringDtype] = pa.Field(coerce=True)
     model_id: Series[pd.StringDtype] = pa.Field(coerce=True)
     score: Series[np.float32]
+    prediction: Series[pd.Int8Dtype] | None = pa.Field(isin=[-1, 0, 1], nullable=True)
 
     @pa.dataframe_check(error="a score is not finite: an absent score is an absent row")
     @classmethod

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic
 
@@ -45,7 +45,26 @@ class TableDataset(_ParquetDataset["pd.DataFrame"]):
 
 
 class CsvDataset(ArtefactDataset["pd.DataFrame", "pd.DataFrame"]):
-    """A table for other programs: comma-separated text, numbers in full."""
+    """A table for other programs: comma-separated text, numbers in full.
+
+    Parameters
+    ----------
+    filepath, version, metadata
+        As of every artefact.
+    text : list of str, optional
+        Columns that are text whatever they look like: 000001 is a ticker.
+    """
+
+    def __init__(
+        self,
+        *,
+        filepath: str,
+        text: Sequence[str] = (),
+        version: Version | None = None,
+        metadata: dict[str, Any] | None = None,
+    ) -> None:
+        super().__init__(filepath=filepath, version=version, metadata=metadata)
+        self._text = tuple(text)
 
     def _write(self, data: pd.DataFrame, path: Path) -> None:
         data.to_csv(path, index=False)
@@ -55,7 +74,12 @@ class CsvDataset(ArtefactDataset["pd.DataFrame", "pd.DataFrame"]):
         from pandas.api.types import is_numeric_dtype
 
         # A symbol called NA is a name; an empty field is a missing number or no text.
-        table = pd.read_csv(path, keep_default_na=False, na_values=[""])
+        table = pd.read_csv(
+            path,
+            keep_default_na=False,
+            na_values=[""],
+            dtype=dict.fromkeys(self._text, "str"),
+        )
         text = {name: "" for name in table if not is_numeric_dtype(table[name])}
         return table.fillna(text)
 

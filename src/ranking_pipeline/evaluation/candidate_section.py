@@ -12,7 +12,9 @@ from ranking_pipeline.evaluation.figure_style import (
     layout,
     lines,
 )
+from ranking_pipeline.evaluation.formats import format_cell
 from ranking_pipeline.evaluation.section import Figure, Section, Table, table_of
+from ranking_pipeline.wording import counted
 
 NAME, TITLE = "candidate_selection", "Candidates"
 _SHOWN_PER_LEG = 3
@@ -37,15 +39,8 @@ def candidate_section(
     """
     scored = indicators[indicators["status"] == "ok"]
     latest = str(candidates["month"].max())
-    months = candidates["month"].nunique()
-    ends = candidates["asof_date"].unique()
-    sources = scored["volatility_source"].value_counts(normalize=True)
-    lead = (
-        f"{len(candidates):,} candidates in {months} months of trading, "
-        f"{candidates['month'].min()} to {latest}, decided at the last close of the "
-        f"month before ({min(ends)} to {max(ends)}). GARCH volatility for "
-        f"{sources.get('garch', 0.0):.1%} of the scored names, EWMA for "
-        f"{sources.get('ewma', 0.0):.1%}.{_without_windows(indicators)}"
+    lead = " ".join(
+        [candidate_summary(indicators, candidates), *cautions(indicators, outcomes)]
     )
     tables = (
         _latest_table(candidates[candidates["month"] == latest], latest),
@@ -62,14 +57,67 @@ def candidate_section(
     return Section(NAME, TITLE, lead, tables, (coverage, count))
 
 
+def candidate_summary(indicators: pd.DataFrame, candidates: pd.DataFrame) -> str:
+    """Tell how many were chosen for which months, and by what volatility."""
+    scored = indicators[indicators["status"] == "ok"]
+    sources = scored["volatility_source"].value_counts(normalize=True)
+    garch, ewma = (
+        format_cell(float(sources.get(source, 0.0)), "percent")
+        for source in ("garch", "ewma")
+    )
+    months, ends = candidates["month"], candidates["asof_date"]
+    return (
+        f"{len(candidates):,} candidates in {counted(months.nunique(), 'month')} of "
+        f"trading, {months.min()} to {months.max()}, decided at the last close of the "
+        f"month before ({ends.min()} to {ends.max()}). GARCH volatility for "
+        f"{garch} of the scored names, EWMA for {ewma}."
+    )
+
+
+def cautions(indicators: pd.DataFrame, outcomes: pd.DataFrame) -> list[str]:
+    """Tell what a reader should know before he believes the candidates."""
+    told = [
+        _without_windows(indicators),
+        _never_moving(indicators),
+        _early(outcomes),
+    ]
+    return [text for text in told if text]
+
+
 def _without_windows(indicators: pd.DataFrame) -> str:
     """Name the sectors that nothing was chosen from, for want of their windows."""
     left = indicators.loc[indicators["status"] == "no_windows", "sector"].unique()
     if not len(left):
         return ""
     return (
-        f" Not chosen from, because candidate_selection.sector_windows lacks them: "
+        "Not chosen from, because candidate_selection.sector_windows lacks them: "
         f"{', '.join(sorted(left))}."
+    )
+
+
+def _never_moving(indicators: pd.DataFrame) -> str:
+    """Tell where no name ever has another sector, as without dates in data.sectors."""
+    months = indicators["month"]
+    moves = indicators.groupby("symbol")["sector"].nunique() > 1
+    if moves.any() or months.nunique() < 2:
+        return ""
+    return (
+        "These sectors are undated or never change: no name has another one between "
+        f"{months.min()} and {months.max()}. Without dates a name carries today's "
+        "sector in the past: data.sectors takes valid_from and valid_to."
+    )
+
+
+def _early(outcomes: pd.DataFrame) -> str:
+    """Name the month that is decided before the one of its as-of bar is over."""
+    early = outcomes[outcomes["early"]]
+    if not len(early):
+        return ""
+    month, asof = early[["month", "asof_date"]].iloc[0]
+    return (
+        f"{month} is decided early, at the close of {asof}, where the bars end: "
+        "their last month may have trading days left, which may change the choice. Give "
+        "bars to its end, or set candidate_selection.last_month null, which waits for it."
     )
 
 

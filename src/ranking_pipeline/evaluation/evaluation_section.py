@@ -8,9 +8,11 @@ from typing import Any
 import pandas as pd
 
 from ranking_pipeline.evaluation import figures
+from ranking_pipeline.evaluation.class_tables import class_tables
 from ranking_pipeline.evaluation.formats import percent
 from ranking_pipeline.evaluation.leaderboard import Evaluation
 from ranking_pipeline.evaluation.section import Figure, Section, Table, table_of
+from ranking_pipeline.wording import counted
 
 # Name, family and route of a row are one word; every column must fit on a laptop.
 BOARD_COLUMNS = [
@@ -49,6 +51,7 @@ def evaluation_section(result: Evaluation) -> Section:
             for other in board["target"].unique()
             if other != facts["target"]
         ),
+        *class_tables(result.metrics),
     ]
     kept = tuple(table for table in tables if table.rows)
     families = dict(zip(board["model_id"], board["family"], strict=True))
@@ -194,13 +197,9 @@ def _lead(facts: Mapping[str, Any]) -> str:
     if not rows:
         return f"No model; six baselines on {measured} {facts['target']})."
     return (
-        f"{_counted(rows, 'model row')} on {_counted(targets, 'target')} beside six "
+        f"{counted(rows, 'model row')} on {counted(targets, 'target')} beside six "
         f"baselines, all measured on {measured} {facts['target']})."
     )
-
-
-def _counted(count: int, name: str) -> str:
-    return f"{count:,} {name}{'' if count == 1 else 's'}"
 
 
 def _drawn(result: Evaluation) -> list[str]:

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ranking_pipeline.evaluation import metrics
+from ranking_pipeline.evaluation.class_metrics import class_row
 from ranking_pipeline.evaluation.inference import (
     block_length,
     block_test,
@@ -104,9 +105,28 @@ def measure(
     row = _ic_row(ic, block, length, data.lag_bars + data.horizon_bars)
     row |= {"coverage": _share(np.isfinite(given), cells)}
     row |= _auc_row(filled, data, block, length, view)
-    row |= _accuracy_row(scores, data, block, length, majority)
+    row |= class_row(
+        _guess(scores, block, cells),
+        data,
+        block,
+        returns[block.bars],
+        majority=majority,
+        block_bars=length,
+        cost_bps_per_side=settings.cost_bps_per_side,
+        periods_per_year=settings.periods_per_year,
+    )
     row |= _money_row(spread, book, length, settings)
     return Measured(row, ic, spread, book, filled)
+
+
+def _guess(
+    scores: ModelScores, block: Block, cells: npt.NDArray[np.bool_]
+) -> Matrix | None:
+    """Predicted classes of the tradable cells; None where a model gives none."""
+    if scores.predicted_class is None:
+        return None
+    own = scores.predicted_class[block.bars]
+    return np.where(cells, own, np.nan).astype(np.float64)
 
 
 def fill_with_median(score: Matrix, cells: npt.NDArray[np.bool_]) -> Matrix:
@@ -164,23 +184,6 @@ def _auc_row(
     negative = -1 if data.task == "three_class" else 0
     test = block_test(view.auc_skill(filled, label, negative), length)
     return {"auc_skill": test.mean, "auc_t": test.t}
-
-
-def _accuracy_row(
-    scores: ModelScores, data: Outcome, block: Block, length: int, majority: float
-) -> Row:
-    """Accuracy of the most probable class beside that of the train majority."""
-    names = ("accuracy", "class_prior_accuracy", "accuracy_t")
-    if scores.predicted_class is None:
-        return dict.fromkeys(names, float("nan"))
-    label = np.where(block.label_rows, data.label[block.bars], np.nan)
-    guess = scores.predicted_class[block.bars]
-    known = np.isfinite(label) & np.isfinite(guess)
-    right, prior = known & (guess == label), known & (label == majority)
-    counts = np.where(known.any(axis=1), known.sum(axis=1), np.nan)
-    excess = (right.sum(axis=1) - prior.sum(axis=1)) / counts
-    values = (_share(right, known), _share(prior, known), block_test(excess, length).t)
-    return dict(zip(names, values, strict=True))
 
 
 def _money_row(

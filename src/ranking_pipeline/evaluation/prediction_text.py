@@ -9,6 +9,7 @@ import pandas as pd
 
 from ranking_pipeline.evaluation.console import fixed_width
 from ranking_pipeline.evaluation.formats import format_cell
+from ranking_pipeline.portfolio.candidates.sectors import ALL
 from ranking_pipeline.routing.markdown import table
 
 HEADS = ("rank", "ticker", "leg", "ML score", "algo score", "weight")
@@ -31,18 +32,23 @@ def selection_rows(selection: Document) -> list[list[str]]:
                 str(ranks[leg]),
                 symbol,
                 leg,
-                f"{score:.4g}",
-                f"{selection['composite_scores'][symbol]:.4f}",
+                _number(score, ".4g"),
+                _number(selection["composite_scores"][symbol], ".4f"),
                 format_cell(weight, "percent"),
             ]
         )
     return rows
 
 
+def _number(value: float, spec: str) -> str:
+    return format(value, spec).replace("-", "−")
+
+
 def selection_title(selection: Document) -> str:
     """One line: sector, month, the day of the decision, and the model."""
     meta = selection["metadata"]
-    title = f"{meta['sector']} {meta['month']}"
+    sectors = "All sectors" if meta["sector"] == ALL else meta["sector"]
+    title = f"{sectors}, {meta['month']}"
     if meta["asof_date"]:
         title += f", decided at the close of {meta['asof_date']}"
     if selection["status"] != "done":

@@ -12,6 +12,7 @@ from ranking_pipeline.bars.interval import interval_minutes
 from ranking_pipeline.errors import UserError
 from ranking_pipeline.evaluation.model_scores import members
 from ranking_pipeline.panel import Panel
+from ranking_pipeline.wording import shortened
 
 _SHOWN = 10
 
@@ -129,8 +130,7 @@ def _chosen(predictions: pd.DataFrame, model_id: str, target: str) -> pd.DataFra
         known = [" of ".join(pair) for pair in pairs.itertuples(index=False)]
         raise UserError(
             f"There are no predictions of {model_id} for {target}. There are: "
-            f"{', '.join(known[:_SHOWN]) or 'none'}"
-            f"{f' and {len(known) - _SHOWN} more' if len(known) > _SHOWN else ''}."
+            f"{shortened(known, _SHOWN) or 'none'}."
         )
     return predictions[same.to_numpy(bool)]
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
+
+from ranking_pipeline.storage import number_or_null
 
 Cell = str | int | float | bool | None | list[float | None]
 
@@ -169,7 +170,7 @@ def _plain(value: Any) -> str | int | float | bool | None:
     if isinstance(value, (int, np.integer)):
         return int(value)
     if isinstance(value, (float, np.floating)):
-        return float(value) if math.isfinite(value) else None
+        return number_or_null(float(value))
     missing = value is None or value is pd.NaT or value is pd.NA
     return None if missing else str(value)
 

@@ -1,4 +1,4 @@
-"""Given leaderboard: a promotion reads what its leaderboard was made from, no more."""
+"""Given leaderboard: its readers get what it was made from, no more."""
 
 from __future__ import annotations
 
@@ -9,7 +9,12 @@ from kedro.pipeline import Pipeline
 
 from ranking_pipeline.datasets import ArtefactDataset
 
-LEADERBOARD, PROMOTED = "leaderboard", "promoted_model"
+LEADERBOARD = "leaderboard"
+# What is made from a leaderboard and the tables behind it, and how its maker is told.
+READERS = {
+    "promoted_model": "promote",
+    "backtest_returns": "run the backtest",
+}
 TRAINED = ("models", "predictions", "routing_plan")
 RANKED = ("cs_models", "cs_predictions", "cs_model", "cs_model_meta")
 _DATA = ("panel", "labels", "splits", "features")
@@ -17,7 +22,7 @@ _ROUTES = "routing_plan"
 
 
 def follow_leaderboard(pipeline: Pipeline, catalog: DataCatalog) -> list[str]:
-    """Leave out stages that took no part in the leaderboard to be promoted from.
+    """Leave out stages that took no part in the leaderboard that is read.
 
     Their datasets, which may be missing or be of other data, become None in the
     catalog.
@@ -27,16 +32,18 @@ def follow_leaderboard(pipeline: Pipeline, catalog: DataCatalog) -> list[str]:
     list of str
         What was made again after the leaderboard, and the remedy; empty where it fits.
     """
-    if PROMOTED not in pipeline.all_outputs():
+    made, inputs = pipeline.all_outputs(), pipeline.inputs()
+    readers = [told for output, told in READERS.items() if output in made]
+    if not readers:
         return []
-    inputs = pipeline.inputs()
     used = _made_from(pipeline, catalog)
     for name in (*TRAINED, *RANKED):
         if name in inputs and name not in used:
             catalog[name] = MemoryDataset(None)
     if LEADERBOARD not in inputs:
         return []
-    return _outdated([name for name in inputs if name in used], used, catalog)
+    given = [name for name in inputs if name in used]
+    return _outdated(given, used, catalog, " and ".join(readers))
 
 
 def _made_from(pipeline: Pipeline, catalog: DataCatalog) -> Mapping[str, str]:
@@ -52,7 +59,7 @@ def _made_from(pipeline: Pipeline, catalog: DataCatalog) -> Mapping[str, str]:
 
 
 def _outdated(
-    names: Collection[str], used: Mapping[str, str], catalog: DataCatalog
+    names: Collection[str], used: Mapping[str, str], catalog: DataCatalog, then: str
 ) -> list[str]:
     others = {name for name in names if _is_another(name, used[name], catalog)}
     data = [name for name in _DATA if name in others]
@@ -60,7 +67,7 @@ def _outdated(
         return [
             f"The leaderboard was made from other data: {', '.join(data)} "
             f"{'was' if len(data) == 1 else 'were'} prepared again after it. Train and "
-            f"evaluate on them (`kedro run`{_shorter(used)}), then promote."
+            f"evaluate on them (`kedro run{_shorter(used)}`), then {then}."
         ]
     tables = [name for name in (*TRAINED, *RANKED) if name in others]
     if not tables:
@@ -69,7 +76,7 @@ def _outdated(
     return [
         f"The leaderboard is older than {', '.join(tables)}: it measured other models "
         "than there are now. Make it again (`kedro run "
-        f"--pipelines={again}`), then promote."
+        f"--pipelines={again}`), then {then}."
     ]
 
 

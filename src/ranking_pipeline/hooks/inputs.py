@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import click
 from kedro.framework.hooks import hook_impl
-from kedro.framework.project import pipelines
 from kedro.io import DataCatalog
 from kedro.pipeline import Pipeline
 
 from ranking_pipeline.datasets import ArtefactDataset
 from ranking_pipeline.errors import UserError
+from ranking_pipeline.hooks.disagreements import disagreements, disputed, producer
 from ranking_pipeline.hooks.given_leaderboard import follow_leaderboard
 from ranking_pipeline.hooks.given_plan import follow_plan
-from ranking_pipeline.hooks.lineage import claims
 from ranking_pipeline.hooks.named_by_hand import manual_faults
 from ranking_pipeline.hooks.stored_files import (
     PLAN,
@@ -69,9 +67,9 @@ class InputCheck:
         """What does not belong together; a plan given by version brings its routes."""
         version, names = asked.get(PLAN), sorted(pipeline.inputs())
         if version is None:
-            return _disagreements(names, catalog)
+            return disagreements(names, catalog)
         gone = follow_plan(version, asked, pipeline, catalog, self._files)
-        subjects = sorted(_disputed(names, catalog))
+        subjects = sorted(disputed(names, catalog))
         if gone or not subjects:
             return gone
         return [
@@ -89,56 +87,15 @@ def _unusable(
 ) -> list[str]:
     """Inputs that are missing, were changed by hand, or cannot be read."""
     stored = [name for name in names if isinstance(catalog[name], ArtefactDataset)]
-    changed = changed_faults(stored, asked, files, _producer)
+    changed = changed_faults(stored, asked, files, producer)
     missing = {
         name: f"{name} is missing or was never finished: run "
-        f"`kedro run --pipelines={_producer(name)}` first."
+        f"`kedro run --pipelines={producer(name)}` first."
         for name in stored
         if not catalog[name].exists()
     }
     faults = list({**missing, **changed}.values())
-    return faults or unreadable_documents(stored, catalog, _producer)
-
-
-def _producer(name: str) -> str:
-    """The smallest registered pipeline that makes ``name``."""
-    makers = [
-        (len(pipeline.nodes), key)
-        for key, pipeline in pipelines.items()
-        if name in pipeline.outputs() or name in pipeline.datasets() - pipeline.inputs()
-    ]
-    return min(makers)[1] if makers else "__default__"
-
-
-def _disputed(
-    names: Iterable[str], catalog: DataCatalog
-) -> dict[str, dict[str, list[str]]]:
-    """Names that believe in each content of what the inputs disagree about."""
-    claimed: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
-    for name in names:
-        for subject, digest in claims(name, catalog).items():
-            claimed[subject][digest].append(name)
-    return {name: digests for name, digests in claimed.items() if len(digests) > 1}
-
-
-def _disagreements(names: Iterable[str], catalog: DataCatalog) -> list[str]:
-    return [
-        f"The inputs disagree about {subject}: "
-        + " and ".join(
-            f"{', '.join(believers[:4])} ({digest[:8]})"
-            for digest, believers in sorted(digests.items())
-        )
-        + ". They come from different runs or parameters: run "
-        f"`kedro run --pipelines={_remedy(subject)}` again, and what follows it."
-        for subject, digests in sorted(_disputed(names, catalog).items())
-    ]
-
-
-def _remedy(subject: str) -> str:
-    if not subject.startswith("params:"):
-        return _producer(subject)
-    section = subject.removeprefix("params:").split(".")[0]
-    return {"data": "data_preparation", "run": "__default__"}.get(section, section)
+    return faults or unreadable_documents(stored, catalog, producer)
 
 
 def _unreadable_bars(catalog: DataCatalog) -> list[str]:

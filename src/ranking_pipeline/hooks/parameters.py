@@ -167,7 +167,10 @@ def _describe(name: str, model: type[Config], detail: Any) -> tuple[str, str]:
         )
         hint = f"did you mean {near[0]}? " if near else ""
         return key, f"unknown key; {hint}See docs/configuration.md for this section"
-    return key, fault_text(detail)
+    text = fault_text(detail)
+    if text.startswith(f"{key}."):  # a check of several values names the one meant
+        key, _, text = text.partition(": ")
+    return key, text
 
 
 def _fields(model: type[Config], place: Sequence[Any]) -> list[str]:

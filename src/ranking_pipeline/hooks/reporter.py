@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import subprocess
 import time
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from kedro.pipeline.node import Node
 
 from ranking_pipeline import __version__
 from ranking_pipeline.datasets import ArtefactDataset
-from ranking_pipeline.errors import UserError
+from ranking_pipeline.errors import mendable
 from ranking_pipeline.storage import sha256_json, write_json
 
 log = logging.getLogger(__name__)
@@ -89,11 +90,13 @@ class RunReporter:
         pipeline: Pipeline,
         catalog: DataCatalog,
     ) -> None:
-        """Record the failure; show a mistake of the user's without a traceback."""
-        self._record(run_params, pipeline, catalog, "failed", repr(error))
-        cause = error if isinstance(error, UserError) else error.__cause__
-        if isinstance(cause, UserError):
-            raise click.ClickException(str(cause)) from error
+        """Record the failure; show what a user can mend without a traceback."""
+        # A full disk is told below, and refuses the record too.
+        with suppress(OSError):
+            self._record(run_params, pipeline, catalog, "failed", repr(error))
+        told = mendable(error)
+        if told is not None:
+            raise click.ClickException(told) from error
         log.error("%s failed", self._at_work)
 
     def _record(

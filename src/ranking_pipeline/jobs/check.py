@@ -39,7 +39,7 @@ def check_jobs(config: JobsConfig) -> None:
         at which nobody answers.
     """
     if config.engine == "serial":
-        check_serial(config.timeout_seconds)
+        check_serial(config.timeout_seconds, config.family_timeout_seconds)
     elif config.engine == "dask":
         distributed_package()
         if config.address is not None:

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import os
+from typing import Annotated
 
 from pydantic import Field
 
-from ranking_pipeline.config import Config
+from ranking_pipeline.config import Config, text_format
 
 
 class JobsConfig(Config):
     """How jobs are spread over workers."""
 
-    engine: str = Field(
-        pattern=r"^(serial|loky|dask|[\w.]+:\w+)$",
+    engine: Annotated[
+        str,
+        text_format(
+            r"serial|loky|dask|[\w.]+:\w+",
+            "serial, loky, dask or package.module:function",
+        ),
+    ] = Field(
         description="serial (this process), loky (processes on this machine), dask "
         "(the cluster at `address`), or package.module:function returning an Executor "
         "for (workers, threads)",
@@ -28,6 +34,10 @@ class JobsConfig(Config):
         gt=0,
         description="seconds after which one attempt of a job is ended and the job has "
         "failed; null = no limit",
+    )
+    family_timeout_seconds: dict[str, Annotated[float, Field(gt=0)]] = Field(
+        description="the same for the models of single families, instead of "
+        "timeout_seconds, as {lstm: 10800}; {} = none"
     )
     address: str | None = Field(
         description="the dask engine's scheduler: an address (tcp://host:8786) or the "

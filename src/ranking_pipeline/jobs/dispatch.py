@@ -5,9 +5,10 @@ from __future__ import annotations
 import time
 import uuid
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, wait
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,13 +30,14 @@ def dispatch(
     max_attempts: int,
     address: str | None,
     timeout_seconds: float | None,
+    job_limits: Mapping[str, float],
 ) -> Ended:
     """Yield ``(job, outcome)`` as jobs end; see :func:`..run.run_jobs`."""
     if not jobs:
         return
     limits = Limits(threads, timeout_seconds, uuid.uuid4().hex)
     opened = open_engine(engine, workers, threads, address)
-    yield from _Dispatch(jobs, fn, opened, limits, ledger, max_attempts)()
+    yield from _Dispatch(jobs, fn, opened, limits, job_limits, ledger, max_attempts)()
 
 
 class _Dispatch:
@@ -60,12 +62,14 @@ class _Dispatch:
         fn: Callable[[Any], Any],
         engine: Engine,
         limits: Limits,
+        job_limits: Mapping[str, float],
         ledger: Path | None,
         max_attempts: int,
     ) -> None:
         self._waiting, self._suspects = deque(jobs), deque[Any]()
         self._in_flight: dict[Future[Outcome], Any] = {}
         self._fn, self._engine, self._limits = fn, engine, limits
+        self._job_limits = job_limits
         self._ledger, self._max_attempts = ledger, max_attempts
         self._width = 2 * engine.workers
         self._alone = False
@@ -113,8 +117,9 @@ class _Dispatch:
             job = queue.popleft()
             number = self._starts[job.job_id] + 1
             try:
+                limits = replace(self._limits, timeout_seconds=self._limit(job))
                 future = self._engine.submit(
-                    attempt, self._fn, job, number, self._limits, self._ledger
+                    attempt, self._fn, job, number, limits, self._ledger
                 )
             except BrokenExecutor:
                 # It broke between two submissions; what it lost is collected next.
@@ -186,9 +191,13 @@ class _Dispatch:
         else:
             self._suspects.appendleft(job)
 
+    def _limit(self, job: Any) -> float | None:
+        """Seconds that an attempt of a job may take; None = no limit."""
+        return self._job_limits.get(job.job_id, self._limits.timeout_seconds)
+
     def _is_overdue(self, job: Any) -> bool:
         """Whether a lost job's time was up: the ledger knows, or it ran alone."""
-        limit, number = self._limits.timeout_seconds, self._starts[job.job_id]
+        limit, number = self._limit(job), self._starts[job.job_id]
         if limit is None:
             return False
         submitted = self._submitted[job.job_id]
@@ -203,7 +212,7 @@ class _Dispatch:
         """Give the job's outcome, or None when its worker died."""
         try:
             return future.result()
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - of any engine, and any result
             if self._engine.is_death(error):
                 return None
             # The job could not reach the worker, or its result could not come back.
@@ -211,8 +220,9 @@ class _Dispatch:
             return Outcome("failed", error=text, attempts=self._starts[job.job_id])
 
     def _timed_out(self, job: Any) -> Outcome:
-        limit = self._limits.timeout_seconds
-        text = f"timeout: ended after {limit:g} s (jobs.timeout_seconds)"
+        of = "family_" if job.job_id in self._job_limits else ""
+        limit = self._limit(job)
+        text = f"timeout: ended after {limit:g} s (jobs.{of}timeout_seconds)"
         return Outcome(
             "failed",
             error=text,

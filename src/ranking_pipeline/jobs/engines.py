@@ -167,6 +167,7 @@ def _loky(workers: int, threads: int) -> Executor:
         max_workers=workers,
         timeout=_IDLE_SECONDS,
         initializer=prepare_worker,
+        initargs=(os.getpid(),),
         env={name: str(threads) for name in THREAD_VARIABLES},
     )
     return executor

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pickle
 from collections import Counter
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -38,6 +38,7 @@ def run_jobs(
     max_attempts: int = 3,
     address: str | None = None,
     timeout_seconds: float | None = None,
+    job_limits: Mapping[str, float] | None = None,
 ) -> Generator[tuple[str, Outcome], None, None]:
     """Run jobs and yield ``(job_id, outcome)`` as they end.
 
@@ -68,6 +69,8 @@ def run_jobs(
     timeout_seconds : float, optional
         An attempt that takes longer is ended with its worker, and the job has failed;
         jobs beside it are tried again.
+    job_limits : mapping of str to float, optional
+        Seconds by job id, which count instead of ``timeout_seconds``.
 
     Raises
     ------
@@ -77,7 +80,7 @@ def run_jobs(
     """
     _check(jobs)
     if engine == "serial":
-        check_serial(timeout_seconds)
+        check_serial(timeout_seconds, job_limits or {})
         ended = _serial(jobs, fn, threads, ledger)
     else:
         ended = dispatch(
@@ -90,6 +93,7 @@ def run_jobs(
             max_attempts=max_attempts,
             address=address,
             timeout_seconds=timeout_seconds,
+            job_limits=job_limits or {},
         )
     for job, outcome in ended:
         if ledger is not None:
@@ -112,11 +116,14 @@ def _check(jobs: Sequence[Job]) -> None:
             )
 
 
-def check_serial(timeout_seconds: float | None) -> None:
+def check_serial(timeout_seconds: float | None, others: Mapping[str, float]) -> None:
     """Refuse a time limit in this process, which cannot end itself."""
-    if timeout_seconds is not None:
+    if timeout_seconds is not None or others:
+        told = f"family_timeout_seconds {dict(others)}"
+        if timeout_seconds is not None:
+            told = f"timeout_seconds {timeout_seconds:g}"
         raise UserError(
-            f"jobs.timeout_seconds {timeout_seconds:g} needs workers that can be ended, "
+            f"jobs.{told} needs workers that can be ended, "
             "and the serial engine is this process itself. Use jobs.engine loky with "
             "jobs.workers 1, or set the limit to null."
         )

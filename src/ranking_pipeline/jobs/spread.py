@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +14,7 @@ from ranking_pipeline.jobs.config import JobsConfig
 from ranking_pipeline.jobs.costs import Costs
 from ranking_pipeline.jobs.outcome import Outcome, peak_megabytes
 from ranking_pipeline.jobs.run import JobType, run_jobs
+from ranking_pipeline.progress import bar_options
 
 __all__ = ["Costs", "Spread", "spread"]
 
@@ -43,6 +44,7 @@ def spread(
     unit: str = "job",
     ledger: Path | None = None,
     serial: bool = False,
+    job_limits: Mapping[str, float] | None = None,
 ) -> Spread:
     """Run the jobs of one stage and show a bar with done, failed and time left.
 
@@ -60,10 +62,14 @@ def spread(
         One job at a time, in this process, whatever the engine: for jobs that share a
         device. With a time limit they run in one worker process instead, because only
         a process of its own can be ended.
+    job_limits
+        Seconds by job id, see :func:`ranking_pipeline.jobs.run.run_jobs`.
     """
     from tqdm import tqdm
 
-    engine = _one_at_a_time(how) if serial else how.engine
+    limited = how.timeout_seconds is not None or bool(job_limits)
+    alone = "loky" if limited else "serial"
+    engine = alone if serial else how.engine
     workers, threads = how.model_copy(
         update={"engine": engine, **({"workers": 1} if serial else {})}
     ).resolved()
@@ -78,11 +84,12 @@ def spread(
         max_attempts=how.max_attempts,
         address=how.address,
         timeout_seconds=how.timeout_seconds,
+        job_limits=job_limits,
     )
     # Closed at once when the run is interrupted here: that is what ends the workers.
     with (
         closing(ended),
-        tqdm(total=len(jobs), desc=label, unit=unit, disable=not jobs) as bar,
+        tqdm(**bar_options(len(jobs)), desc=label, unit=unit, disable=not jobs) as bar,
     ):
         for job_id, outcome in ended:
             outcomes[job_id] = outcome
@@ -92,10 +99,6 @@ def spread(
     seconds = time.perf_counter() - start
     ordered = {job.job_id: outcomes[job.job_id] for job in jobs}
     return Spread(ordered, _costs(label, ordered, seconds, engine, workers))
-
-
-def _one_at_a_time(how: JobsConfig) -> str:
-    return "serial" if how.timeout_seconds is None else "loky"
 
 
 def _slug(label: str) -> str:

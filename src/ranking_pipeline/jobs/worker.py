@@ -92,7 +92,7 @@ def attempt_here(
         raise
     except Stopped:
         raise
-    except (Exception, SystemExit) as error:
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - a job may fail in any way
         text = f"{type(error).__name__}: {error}"
         ended = replace(begun, status="failed", error=text)
     return replace(
@@ -100,11 +100,12 @@ def attempt_here(
     )
 
 
-def prepare_worker() -> None:
+def prepare_worker(parent: int | None = None) -> None:
     """Once per process: leave Ctrl-C to the parent, end on SIGTERM or with the parent.
 
     Signal handlers belong to the main thread: where jobs run in others (dask), the
-    engine calls this from the main one.
+    engine calls this from the main one. A worker cannot tell by itself that its
+    ``parent`` died before this line: the engine names the process, where it can.
     """
     main = threading.current_thread() is threading.main_thread()
     if not main or os.getpid() in _prepared:
@@ -113,7 +114,9 @@ def prepare_worker() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _stop)
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
-    threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
+    threading.Thread(
+        target=_end_with_parent, args=(parent or os.getppid(),), daemon=True
+    ).start()
 
 
 def stop_jobs(run: str) -> int:

@@ -79,7 +79,7 @@ class CheckpointFile:
         try:
             saved = decode(self.path.read_bytes())
             schema, key, state = saved["schema"], saved["key"], saved["state"]
-        except Exception as problem:
+        except Exception as problem:  # noqa: BLE001 - damaged bytes break in any way
             _LOG.warning(
                 "checkpoint %s cannot be read (%s: %s); training starts anew.",
                 self.path,

@@ -197,7 +197,7 @@ def run_worker(path: Path) -> None:
             work.write_json("values", values)
         # Nobody leaves while another still needs the connections.
         distributed.barrier()
-    except BaseException as error:
+    except BaseException as error:  # noqa: BLE001 - the parent is told, whatever it is
         work.write_error(rank, error)
         _leave(1)
     _leave(0)

@@ -161,7 +161,7 @@ class _Delivery(threading.Thread):
                     *lines, rest = (rest + file.read()).split("\n")
                     for line in lines:
                         self._deliver(json.loads(line))
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - told to the thread that waits
             self.error = error
 
     def stop(self) -> None:

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from ranking_pipeline.config import Config
 from ranking_pipeline.errors import UserError
 from ranking_pipeline.models.samples import Samples
+from ranking_pipeline.models.tasks import CLASSES
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,8 @@ class BaseModel(ABC):
     tasks: ClassVar[frozenset[str]]
     sequence: ClassVar[bool] = False  # learns from windows of bars, not from factors
     weighted: ClassVar[bool] = False  # a fit counts each row by its weight
-    requires_gpu: ClassVar[bool] = False  # cannot be trained on a CPU at all
+    ranks: ClassVar[bool] = False  # learns nothing but the order of a bar's names
+    multi_target: ClassVar[bool] = False  # learns several targets at once
     experimental: ClassVar[bool] = False  # to be tried, not to be relied on
     extra: ClassVar[str] = ""  # of ranking_pipeline: installs the packages it needs
     config_type: ClassVar[type[Config]]
@@ -135,9 +137,6 @@ class BaseModel(ABC):
 
 
 def _target_faults(train: Samples) -> Iterator[str]:
-    # classes.py imports this module
-    from ranking_pipeline.models.classes import CLASSES
-
     known = np.isfinite(train.target)
     if not known.all():
         yield "some targets are not known; pass rows.labelled()"

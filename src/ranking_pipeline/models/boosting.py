@@ -14,9 +14,10 @@ from pydantic import Field
 
 from ranking_pipeline.config import Config
 from ranking_pipeline.models.base import BaseModel, PredictionOutput
-from ranking_pipeline.models.classes import CLASSES, class_output, loss_history
+from ranking_pipeline.models.classes import class_output, loss_history
 from ranking_pipeline.models.rank_scale import ScoreScale
 from ranking_pipeline.models.samples import Samples
+from ranking_pipeline.models.tasks import CLASSES, TASKS
 
 
 class RoundsConfig(Config):
@@ -25,14 +26,19 @@ class RoundsConfig(Config):
     n_rounds: int = Field(gt=0, description="boosting rounds at most")
     learning_rate: float = Field(gt=0, le=1, description="shrinkage of each tree")
     feature_share: float = Field(gt=0, le=1, description="share of features per tree")
-    l2: float = Field(ge=0, description="penalty on squared leaf values")
-    max_bins: int = Field(gt=1, description="histogram bins per feature")
     patience_rounds: int = Field(
         gt=0, description="rounds without a better validation loss before stopping"
     )
 
 
-class BoostingConfig(RoundsConfig):
+class HistogramConfig(RoundsConfig):
+    """Parameters of boosting on histograms of the features."""
+
+    l2: float = Field(ge=0, description="penalty on squared leaf values")
+    max_bins: int = Field(gt=1, description="histogram bins per feature")
+
+
+class BoostingConfig(HistogramConfig):
     """Parameters of LightGBM and XGBoost, whatever the objective."""
 
     min_rows_per_leaf: int = Field(
@@ -80,10 +86,22 @@ class LossNames:
     quantile: str
 
 
-class BoostedTrees(BaseModel):
-    """What boosted trees share, whatever the library and the objective."""
+class Boosting(BaseModel):
+    """What all boosting shares: rows count by weight, and a loss for each round."""
 
+    device: ClassVar[str] = "cpu"
     weighted: ClassVar[bool] = True
+
+    # Loss of each round by the names of the rows and of the loss; not kept in files.
+    _curve: Mapping[str, Mapping[str, list[float]]] = {}
+
+    def history(self) -> list[dict[str, float]]:
+        """Give the validation loss per round."""
+        return loss_history(self._curve)
+
+
+class BoostedTrees(Boosting):
+    """What boosted trees share whose library keeps them, whatever the objective."""
 
     _booster: Any
     _scale: ScoreScale | None = None  # of objectives that only rank
@@ -94,10 +112,6 @@ class BoostedTrees(BaseModel):
         total = shares[:, -1] - (shares[:, 0] if shares.shape[1] > 1 else 0)
         slope = 1.0 if self._scale is None else self._scale.slope
         return np.asarray(total[:, :-1] * np.float32(slope))
-
-    def history(self) -> list[dict[str, float]]:
-        """Give the validation loss per round."""
-        return loss_history(getattr(self, "_curve", {}))
 
     def _save_scale(self, folder: Path) -> None:
         if self._scale is not None:
@@ -119,7 +133,7 @@ class BoostedTrees(BaseModel):
 class PointwiseTrees(BoostedTrees):
     """Boosted trees whose loss looks at each row by itself: returns, or classes."""
 
-    tasks: ClassVar[frozenset[str]] = frozenset({"regression", *CLASSES})
+    tasks: ClassVar[frozenset[str]] = TASKS
     losses: ClassVar[LossNames]
 
     def predict(self, rows: Samples) -> PredictionOutput:

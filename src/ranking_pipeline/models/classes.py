@@ -11,8 +11,7 @@ import numpy.typing as npt
 from ranking_pipeline.errors import UserError
 from ranking_pipeline.models.base import PredictionOutput
 from ranking_pipeline.models.samples import Samples
-
-CLASSES: dict[str, tuple[int, ...]] = {"binary": (0, 1), "three_class": (-1, 0, 1)}
+from ranking_pipeline.models.tasks import CLASSES
 
 
 def encode(target: npt.NDArray[np.floating], task: str) -> npt.NDArray[np.intp]:

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 
 from ranking_pipeline.config import Config
 from ranking_pipeline.models.base import BaseModel
+from ranking_pipeline.models.tasks import TASKS
 
-TASKS = frozenset({"regression", "binary", "three_class"})
 _DECLARED: Mapping[str, type] = {
     "family": str,
     "description": str,
@@ -16,7 +16,8 @@ _DECLARED: Mapping[str, type] = {
     "tasks": frozenset,
     "sequence": bool,
     "weighted": bool,
-    "requires_gpu": bool,
+    "ranks": bool,
+    "multi_target": bool,
     "experimental": bool,
     "extra": str,
     "config_type": type,

@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
-import ast
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 from ranking_pipeline.errors import UserError
 from ranking_pipeline.models import extras, registry
-from ranking_pipeline.models.source_text import source_of
+from ranking_pipeline.models.class_text import family_class
 
-_UNKNOWN = ("description", "device", "tasks", "sequence")
-_COLUMNS = ("name", "group", "stage", "tasks", "installed", "description")
-
-
+_DECLARED = (
+    "description",
+    "device",
+    "tasks",
+    "sequence",
+    "ranks",
+    "multi_target",
+    "experimental",
+    "extra",
+)
+_LISTED = ("device", "tasks", "sequence", "ranks", "multi_target")
+_COLUMNS = ("name", "group", "stage", "tasks", "special", "installed", "description")
 _STAGES = (
     "Stage: families of cpu train first, those of gpu after them; these are networks, "
     "which\ntrain on a device where their parameter device names one (--env=gpu), and "
-    "on the CPU\notherwise."
+    "on the CPU\notherwise.\nSpecial: windows = learns from windows of bars, not from "
+    "factors; ranks = learns the\norder of a bar's names alone; several targets = learns "
+    "them at once."
 )
 
 
@@ -36,11 +43,15 @@ class FamilyInfo:
         One line.
     device
         ``cpu`` or ``gpu``: the training stage; a network of the gpu stage also trains
-        on a CPU unless it ``requires_gpu``.
+        on a CPU.
     tasks
         What it can learn.
     sequence
         Whether it learns from windows of bars instead of factors.
+    ranks
+        Whether it learns nothing but the order of the names of a bar.
+    multi_target
+        Whether it learns several targets at once.
     experimental
         Whether it is there to be tried, not to be relied on.
     extra
@@ -57,9 +68,10 @@ class FamilyInfo:
     group: str
     description: str
     device: str
-    requires_gpu: bool
     tasks: frozenset[str]
     sequence: bool
+    ranks: bool
+    multi_target: bool
     experimental: bool
     extra: str
     installed: bool
@@ -80,9 +92,10 @@ def describe(name: str) -> FamilyInfo:
         group=registry.group_of(name),
         description=declared.get("description", ""),
         device=declared.get("device", ""),
-        requires_gpu=declared.get("requires_gpu", False),
         tasks=declared.get("tasks", frozenset()),
         sequence=declared.get("sequence", False),
+        ranks=declared.get("ranks", False),
+        multi_target=declared.get("multi_target", False),
         experimental=declared.get("experimental", False),
         extra=extra,
         installed=not extras.missing(extra),
@@ -124,7 +137,17 @@ def _cells(row: FamilyInfo) -> tuple[str, ...]:
     marks = ["(experimental)"] if row.experimental else []
     described = " ".join([row.description, *marks])
     tasks = ", ".join(sorted(row.tasks))
-    return row.name, row.group, row.device, tasks, installed, described
+    return row.name, row.group, row.device, tasks, _special(row), installed, described
+
+
+def _special(row: FamilyInfo) -> str:
+    """What the tasks do not tell."""
+    told = {
+        "windows": row.sequence,
+        "ranks": row.ranks,
+        "several targets": row.multi_target,
+    }
+    return ", ".join(word for word, true in told.items() if true) or "-"
 
 
 def _wanted(row: FamilyInfo) -> str:
@@ -132,57 +155,13 @@ def _wanted(row: FamilyInfo) -> str:
 
 
 def _declared(name: str) -> dict[str, Any]:
-    """What the class of a family declares, from the class or from its source."""
+    """What the class of a family declares, from the class or from its text."""
     known = registry.loaded(name)
     if known is not None:
-        keys = (*_UNKNOWN, "requires_gpu", "experimental", "extra")
-        return {key: getattr(known, key) for key in keys}
-    module, attribute = registry.module_of(name)
-    file = source_of(module)
-    found = dict(_classes(file)).get(name if not attribute else f":{attribute}", {})
+        return {key: getattr(known, key) for key in _DECLARED}
+    text = family_class(*registry.module_of(name), name)
+    found = {} if text is None else {key: text.constant(key) for key in _DECLARED}
     listed = registry.LISTINGS.get(name)
-    if listed is None:
-        return dict(found)
-    facts = {key: getattr(listed, key) for key in ("device", "tasks", "sequence")}
-    return {**found, **facts}
-
-
-@lru_cache(maxsize=64)
-def _classes(file: Path | None) -> Mapping[str, dict[str, Any]]:
-    """Constants of each class of a source, by its family and by ``:ClassName``."""
-    if file is None:
-        return {}
-    found: dict[str, dict[str, Any]] = {}
-    for node in ast.parse(file.read_text("utf-8")).body:
-        if isinstance(node, ast.ClassDef):
-            bases = [base.id for base in node.bases if isinstance(base, ast.Name)]
-            own: dict[str, Any] = {}
-            for base in reversed(bases):
-                own |= found.get(f":{base}", {})
-            own |= _constants(node)
-            found[f":{node.name}"] = own
-            found[str(own.get("family", ""))] = own
-    return found
-
-
-def _constants(node: ast.ClassDef) -> dict[str, Any]:
-    values: dict[str, Any] = {}
-    for line in node.body:
-        if isinstance(line, ast.AnnAssign) and isinstance(line.target, ast.Name):
-            values[line.target.id] = _literal(line.value)
-        elif isinstance(line, ast.Assign) and isinstance(line.targets[0], ast.Name):
-            values[line.targets[0].id] = _literal(line.value)
-    return {name: value for name, value in values.items() if value is not None}
-
-
-def _literal(value: ast.expr | None) -> Any:
-    """Value of a literal or of ``frozenset({...})``; None for anything that runs."""
-    if isinstance(value, ast.Call) and isinstance(value.func, ast.Name):
-        if value.func.id != "frozenset" or len(value.args) != 1:
-            return None
-        inner = _literal(value.args[0])
-        return None if inner is None else frozenset(inner)
-    try:
-        return None if value is None else ast.literal_eval(value)
-    except ValueError:
-        return None
+    if listed is not None:
+        found |= {key: getattr(listed, key) for key in _LISTED}
+    return {key: value for key, value in found.items() if value is not None}

@@ -11,9 +11,9 @@ from ranking_pipeline.errors import UserError
 
 @dataclass(frozen=True)
 class Known:
-    """Group and aliases of a family."""
+    """Groups of a family, the one of its full name first, and its aliases."""
 
-    group: str
+    groups: tuple[str, ...]
     aliases: tuple[str, ...] = ()
 
 
@@ -33,10 +33,10 @@ def find(name: str, known: Mapping[str, Known]) -> str:
     found = [
         one
         for one in spellings.get(spelling, ())
-        if not group or _plain(group) == _plain(known[one].group)
+        if not group or _plain(group) in map(_plain, known[one].groups)
     ]
     if len(found) > 1:
-        full = ", ".join(f"{known[one].group}:{one}" for one in found)
+        full = ", ".join(f"{known[one].groups[0]}:{one}" for one in found)
         raise UserError(
             f"model family {name!r} is ambiguous: it is short for {full}. Write one of "
             "these."

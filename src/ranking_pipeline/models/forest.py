@@ -14,7 +14,6 @@ from ranking_pipeline.config import Config
 from ranking_pipeline.models import forest_file
 from ranking_pipeline.models.base import BaseModel, PredictionOutput
 from ranking_pipeline.models.classes import (
-    CLASSES,
     all_classes,
     class_output,
     label,
@@ -22,6 +21,7 @@ from ranking_pipeline.models.classes import (
     normalised,
 )
 from ranking_pipeline.models.samples import Samples
+from ranking_pipeline.models.tasks import TASKS
 
 _FILE = "model.skops"
 
@@ -48,7 +48,7 @@ class Forest(BaseModel):
 
     device: ClassVar[str] = "cpu"
     weighted: ClassVar[bool] = True
-    tasks: ClassVar[frozenset[str]] = frozenset({"regression", *CLASSES})
+    tasks: ClassVar[frozenset[str]] = TASKS
     config_type: ClassVar[type[Config]] = ForestConfig
 
     _forest: Any

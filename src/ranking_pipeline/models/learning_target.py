@@ -48,17 +48,18 @@ def learning_target(
     if task != "regression" or kind == "raw":
         return np.asarray(values, dtype=np.float32)
     known = np.flatnonzero(np.isfinite(values))
-    transform = _normal_scores if kind == "cs_gauss" else _demeaned
+    transform = _normal_scores if kind == "cs_gauss" else demeaned
     result = np.full(len(values), np.nan, dtype=np.float32)
     if len(known):
         result[known] = transform(values[known].astype(np.float64), bars[known])
     return result
 
 
-def _demeaned(
-    values: npt.NDArray[np.float64], bars: npt.NDArray[np.integer]
+def demeaned(
+    values: npt.NDArray[np.float64], keys: npt.NDArray[np.integer]
 ) -> npt.NDArray[np.float64]:
-    _, group = np.unique(bars, return_inverse=True)
+    """Values (n,), finite, minus the mean of those with the same key, such as a bar."""
+    _, group = np.unique(keys, return_inverse=True)
     mean = np.bincount(group, weights=values) / np.bincount(group)
     return np.asarray(values - mean[group])
 

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import ClassVar, NamedTuple, Self
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
-from ranking_pipeline.config import Config
-from ranking_pipeline.models.base import BaseModel, PredictionOutput
-from ranking_pipeline.models.classes import CLASSES, class_output, encode, normalised
+from ranking_pipeline.models.array_model import ArrayModel
+from ranking_pipeline.models.base import PredictionOutput
+from ranking_pipeline.models.classes import class_output, encode, normalised
 from ranking_pipeline.models.samples import Samples
-from ranking_pipeline.models.standardise import FloatArray, column_moments, standardised
+from ranking_pipeline.models.standardise import (
+    ClippedConfig,
+    FloatArray,
+    column_moments,
+    standardised,
+)
+from ranking_pipeline.models.tasks import CLASSES
 
-_FILE = "model.safetensors"
 
-
-class LinearConfig(Config):
+class LinearConfig(ClippedConfig):
     """Parameters of linear models."""
 
     expected_r2: float = Field(
@@ -27,23 +30,38 @@ class LinearConfig(Config):
         description="share of the target's variance that all features together are "
         "expected to explain; sets the penalty F (1 - r2) / r2",
     )
-    clip_sigma: float = Field(
-        gt=0, description="standardised features are clipped at this many deviations"
-    )
 
 
-class LinearModel(BaseModel):
-    """Linear in standardised features, which are clipped, and 0 (the mean) where NaN.
+class StandardisedModel(ArrayModel):
+    """What models on standardised features share: clipped, and 0 (the mean) where NaN.
+
+    ``_state`` holds the ``mean`` and ``scale`` of each feature.
+    """
+
+    device: ClassVar[str] = "cpu"
+
+    _state: dict[str, FloatArray]
+
+    def _standardise(self, train: Samples) -> FloatArray:
+        """Learn the standardisation of the rows, and apply it."""
+        mean, scale = column_moments(train.features, train.weight)
+        self._state = {"mean": mean, "scale": scale}
+        return self._design(train.features)
+
+    def _design(self, features: npt.NDArray[np.float32]) -> FloatArray:
+        mean, scale = self._state["mean"], self._state["scale"]
+        return standardised(features, mean, scale, self.config.clip_sigma)
+
+
+class LinearModel(StandardisedModel):
+    """Linear in standardised features.
 
     The penalty is that of the Bayesian reading: with F features and a prior R² of r2,
     noise variance over coefficient variance is F (1 - r2) / r2. It is a sum over rows,
     so that few rows shrink much and many hardly.
     """
 
-    device: ClassVar[str] = "cpu"
     weighted: ClassVar[bool] = True
-
-    _state: dict[str, FloatArray]
 
     def predict(self, rows: Samples) -> PredictionOutput:
         """Score rows; each row's score depends on that row alone, to the last bit.
@@ -58,22 +76,6 @@ class LinearModel(BaseModel):
         clipped = np.clip(raw, 1e-6, 1.0)
         output = class_output(clipped / clipped.sum(axis=1, keepdims=True))
         return PredictionOutput(class_output(raw).score, output.probabilities)
-
-    def save(self, folder: Path) -> None:
-        """Write the coefficients and the standardisation as safetensors."""
-        from safetensors.numpy import save_file
-
-        state = {name: np.ascontiguousarray(v) for name, v in self._state.items()}
-        save_file(state, folder / _FILE)
-
-    @classmethod
-    def load(cls, folder: Path, config: Config, *, seed: int, threads: int) -> Self:
-        """Read what :meth:`save` wrote."""
-        from safetensors.numpy import load_file
-
-        model = cls(config, seed=seed, threads=threads)
-        model._state = load_file(folder / _FILE)
-        return model
 
     def importance(self) -> FloatArray:
         """Share of each feature in the sum of absolute standardised coefficients."""
@@ -97,16 +99,6 @@ class LinearModel(BaseModel):
     def _penalty(self, n_features: int) -> float:
         r2 = self.config.expected_r2
         return float(n_features * (1 - r2) / r2)
-
-    def _standardise(self, train: Samples) -> FloatArray:
-        """Learn the standardisation of the rows, and apply it."""
-        mean, scale = column_moments(train.features, train.weight)
-        self._state = {"mean": mean, "scale": scale}
-        return self._design(train.features)
-
-    def _design(self, features: npt.NDArray[np.float32]) -> FloatArray:
-        mean, scale = self._state["mean"], self._state["scale"]
-        return standardised(features, mean, scale, self.config.clip_sigma)
 
 
 class NormalEquations(NamedTuple):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ranking_pipeline.models.family_checks import TASKS
+from ranking_pipeline.models.tasks import CLASSES, TASKS
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,10 @@ class Listing:
         What it can learn.
     weighted
         Whether it counts rows by their weights.
+    ranks
+        Whether it learns nothing but the order of the names of a bar.
+    multi_target
+        Whether it learns several targets at once.
     """
 
     module: str
@@ -36,11 +40,13 @@ class Listing:
     aliases: tuple[str, ...] = ()
     tasks: frozenset[str] = TASKS
     weighted: bool = True
+    ranks: bool = False
+    multi_target: bool = False
 
 
 _ROOM = "ranking_pipeline.models.families"
 _RETURNS = frozenset({"regression"})
-_CLASSES = TASKS - _RETURNS
+_CLASSES = frozenset(CLASSES)
 
 
 def _sequence(*aliases: str) -> Listing:
@@ -92,6 +98,7 @@ LISTINGS: dict[str, Listing] = {
         False,
         ("lambdarank", "lambdamart", "lgbmrank", "lgbmranker", "lightgbmranker"),
         _RETURNS,
+        ranks=True,
     ),
     "xgboost_rank": Listing(
         f"{_ROOM}.xgboost_rank",
@@ -100,6 +107,7 @@ LISTINGS: dict[str, Listing] = {
         False,
         ("xgbrank", "xgbranker", "xgboostranker"),
         _RETURNS,
+        ranks=True,
     ),
     "mlp": Listing(f"{_ROOM}.mlp", "neural", "gpu", False, ("neuralnetwork", "nn")),
     "vae": Listing(f"{_ROOM}.vae", "neural", "gpu", False, ("variationalautoencoder",)),
@@ -109,7 +117,9 @@ LISTINGS: dict[str, Listing] = {
     "meta_learning": Listing(
         f"{_ROOM}.meta_learning", "neural", "gpu", False, ("reptile",)
     ),
-    "multi_task": Listing(f"{_ROOM}.multi_task", "neural", "gpu", False),
+    "multi_task": Listing(
+        f"{_ROOM}.multi_task", "neural", "gpu", False, multi_target=True
+    ),
     "gru": _sequence(),
     "lstm": _sequence(),
     "alstm": _sequence("attentivelstm", "attentionlstm"),

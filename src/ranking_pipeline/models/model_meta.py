@@ -12,17 +12,19 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Mapping
+from itertools import chain
 from typing import Any
 
 from ranking_pipeline.cache.origin import LIBRARIES, library_versions
 from ranking_pipeline.errors import UserError
+from ranking_pipeline.models.extras import PACKAGES
 
 META_FILE = "model_meta.json"
 SCHEMA_VERSION = 2
 FEATURES, RAW_SEQUENCE = "features", "raw_sequence"
 # What the keys of the contract are called in the facts of a training job.
 _ADDED = ("schema_version", "files", "input_mode", "n_features", "libraries")
-_OPTIONAL = ("catboost", "ngboost", "transformers")
+_OPTIONAL = tuple(chain.from_iterable(PACKAGES.values()))
 
 
 def write_meta(

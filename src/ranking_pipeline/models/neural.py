@@ -24,9 +24,10 @@ from ranking_pipeline.learning.losses.base import CrossSectionLoss
 from ranking_pipeline.learning.networks import NetworkSpec, Scorer, make_network
 from ranking_pipeline.learning.windows import Inputs
 from ranking_pipeline.models.base import BaseModel, PredictionOutput
-from ranking_pipeline.models.classes import CLASSES, class_output, encode
+from ranking_pipeline.models.classes import class_output, encode
 from ranking_pipeline.models.rank_scale import ScoreScale
 from ranking_pipeline.models.samples import Samples
+from ranking_pipeline.models.tasks import CLASSES, TASKS
 
 _WEIGHTS, _META = "model.safetensors", "model.json"
 FloatArray = npt.NDArray[np.floating]
@@ -52,7 +53,7 @@ class NeuralModel(BaseModel):
 
     device: ClassVar[str] = "gpu"
     weighted: ClassVar[bool] = True
-    tasks: ClassVar[frozenset[str]] = frozenset({"regression", *CLASSES})
+    tasks: ClassVar[frozenset[str]] = TASKS
     network: ClassVar[str] = ""  # of learning/networks; "": it has the family's name
 
     _task: str
@@ -201,8 +202,11 @@ class NeuralModel(BaseModel):
     def _new_network(self, sample_shape: tuple[int, int]) -> Scorer:
         name = self.network or self.family
         spec = NetworkSpec(name=name, **self._shared_with(NetworkSpec))
-        outputs = 1 if self._task == "regression" else len(CLASSES[self._task])
-        return make_network(spec, sample_shape, outputs, seed=self.seed)
+        return make_network(spec, sample_shape, self._n_outputs, seed=self.seed)
+
+    @property
+    def _n_outputs(self) -> int:
+        return 1 if self._task == "regression" else len(CLASSES[self._task])
 
     def _loop(self) -> LoopConfig:
         return LoopConfig(**self._shared_with(LoopConfig), seed=self.seed)

@@ -9,9 +9,12 @@ from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 from ranking_pipeline.config import Config
 from ranking_pipeline.errors import UserError
 from ranking_pipeline.learning.losses import canonical_loss, make_loss
+from ranking_pipeline.models.standardise import ClippedConfig
 
 _OF_CLASSES = "cross_entropy"
-_OfFive = Literal["log_returns", "log_anchored", "returns", "zscore", "minmax", "none"]
+_WindowScale = Literal[
+    "log_returns", "log_anchored", "returns", "zscore", "minmax", "none"
+]
 # Those under which a bar's channels do not depend on the other bars of its window.
 _BAR_BY_BAR = ("scaled_levels", "log_returns", "none")
 
@@ -89,12 +92,8 @@ def _divide_hidden(heads: int, info: ValidationInfo) -> int:
 Heads = Annotated[int, AfterValidator(_divide_hidden)]
 
 
-class MlpConfig(NeuralConfig):
+class MlpConfig(ClippedConfig, NeuralConfig):
     """Parameters of the mlp family."""
-
-    clip_sigma: float = Field(
-        gt=0, description="standardised factors are clipped at this many deviations"
-    )
 
 
 class TabTransformerConfig(MlpConfig):
@@ -107,7 +106,7 @@ class SequenceConfig(NeuralConfig):
     """Parameters of the families that read windows of bars."""
 
     sequence_length: int = Field(gt=1, description="bars in a window")
-    normalization: Literal[_OfFive, "scaled_levels"] = Field(
+    normalization: Literal[_WindowScale, "scaled_levels"] = Field(
         description="how the bars of a window are made comparable; scaled_levels: the "
         "25 factors of the set daily25, of the bars that a symbol has"
     )
@@ -168,8 +167,18 @@ class StockTransformerConfig(AttentionConfig):
 class PatchConfig(AttentionConfig):
     """Parameters of the patchtst family."""
 
-    patch_length: int = Field(gt=0, description="bars of a patch")
+    patch_length: int = Field(
+        gt=0, description="bars of a patch, sequence_length at most"
+    )
     patch_stride: int = Field(gt=0, description="bars from one patch to the next")
+
+    @field_validator("patch_length")
+    @classmethod
+    def _fits_the_window(cls, length: int, info: ValidationInfo) -> int:
+        window = info.data.get("sequence_length", length)
+        if length > window:
+            raise ValueError(f"a window has {window} bars, sequence_length")
+        return length
 
 
 class InterpolationConfig(SequenceConfig):
@@ -193,7 +202,7 @@ class CrossStockConfig(AttentionConfig):
 class TimesFmConfig(SequenceConfig):
     """Parameters of the timesfm family; hidden and layers are those of its head."""
 
-    normalization: _OfFive = Field(
+    normalization: _WindowScale = Field(
         description="how the bars of a window are made comparable"
     )
     weights: str = Field(

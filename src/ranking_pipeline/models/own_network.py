@@ -9,7 +9,6 @@ from torch import nn
 
 from ranking_pipeline.learning.device import seeded
 from ranking_pipeline.learning.networks import NetworkSpec, Scorer
-from ranking_pipeline.models.classes import CLASSES
 from ranking_pipeline.models.families.mlp import MlpModel
 
 
@@ -29,6 +28,6 @@ class OwnNetworkModel(MlpModel):
 
     def _new_network(self, sample_shape: tuple[int, int]) -> Scorer:
         spec = NetworkSpec(name=self.family, **self._shared_with(NetworkSpec))
-        outputs = 1 if self._task == "regression" else len(CLASSES[self._task])
+        outputs = self._n_outputs
         with seeded(self.seed, torch.device("cpu")):
             return Scorer(self._body(spec, *sample_shape, outputs), outputs)

@@ -31,6 +31,7 @@ from ranking_pipeline.models.promoted_files import (
     read_alias,
     read_document,
     read_record,
+    remedy,
 )
 from ranking_pipeline.models.samples import Samples
 from ranking_pipeline.models.store import ModelStore
@@ -70,8 +71,9 @@ class Promoted:
         Where it is; nothing in it ever changes.
     record
         Content of ``promotion.json``: ``model_id``, ``target``, ``route``, ``parts``,
-        ``validation``, ``informed_until``, ``provenance`` and, for a row that is made
-        of other models' scores, the ``routing_plan`` of its target.
+        ``validation``, ``informed_until``, ``provenance``, ``symbols`` (of the
+        training) and, for a row that is made of other models' scores, the
+        ``routing_plan`` of its target.
     """
 
     alias: str
@@ -142,14 +144,6 @@ class Promoted:
         """Ids of the fitted models behind the version; one, unless it joins several."""
         return tuple(part["model_id"] for part in self.record["parts"])
 
-    @property
-    def features(self) -> tuple[str, ...]:
-        """Factors that the parts need, each once; a part's own order is in its meta."""
-        if self.is_ranking_network:
-            return ()
-        needed = (name for part in self.parts for name in self.meta(part)["features"])
-        return tuple(dict.fromkeys(needed))
-
     def meta(self, part: str | None = None) -> Mapping[str, Any]:
         """Read what ``model_meta.json`` says of a part (by default the only one).
 
@@ -158,8 +152,8 @@ class Promoted:
         """
         if self.is_ranking_network:
             path = self.folder / NETWORK / META_FILE
-            check_file(path, self._entry(part)["manifest_sha256"])
-            return read_document(path)
+            check_file(path, self._entry(part)["manifest_sha256"], self._remedy)
+            return read_document(path, self._remedy)
         return self._store().listed(self._key(part)).facts
 
     def scores(
@@ -180,8 +174,7 @@ class Promoted:
             Any panel with the bars and fields of that of the training; it may have
             more bars and other symbols.
         features : TableHandle or None
-            The factors of that panel; None will do for a version without
-            :attr:`features`.
+            The factors of that panel; None will do for a version that needs none.
         bars : ndarray of int, shape (n,)
             Positions on the panel's time axis, in any order. A bar has the same scores,
             to the last bit, whatever other bars are asked for.
@@ -198,8 +191,8 @@ class Promoted:
         Raises
         ------
         UserError
-            When a file is missing or was altered, a bar is not on the panel, or the
-            table lacks a column or a bar.
+            When a file is missing or was altered, a bar is not on the panel, the
+            table lacks a column or a bar, or all parts are of symbols that do not trade.
         """
         from ranking_pipeline.models.serving.scores import served_scores
 
@@ -279,7 +272,7 @@ class Promoted:
         """
         if self.is_ranking_network:
             weights = self.folder / NETWORK / WEIGHTS_FILE
-            check_file(weights, self.meta()["model_checksum"])
+            check_file(weights, self.meta()["model_checksum"], self._remedy)
             return
         store = self._store()
         for part in self.record["parts"]:
@@ -289,7 +282,8 @@ class Promoted:
         """Key of a part, after a look at the document that vouches for its files."""
         entry = self._entry(part)
         key: str = entry["key"]
-        check_file(self._store().manifest_of(key), entry["manifest_sha256"])
+        manifest = self._store().manifest_of(key)
+        check_file(manifest, entry["manifest_sha256"], self._remedy)
         return key
 
     def _entry(self, part: str | None) -> Mapping[str, Any]:
@@ -306,7 +300,13 @@ class Promoted:
         )
 
     def _store(self) -> ModelStore:
-        return ModelStore(self.folder / MODELS)
+        store = ModelStore(self.folder / MODELS)
+        store.remedy = self._remedy
+        return store
+
+    @property
+    def _remedy(self) -> str:
+        return remedy(self.alias, self.record)
 
 
 def resolve(registry: Path, alias: str, version: str | None = None) -> Promoted:

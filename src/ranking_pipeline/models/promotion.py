@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,29 +12,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ranking_pipeline.errors import UserError
-from ranking_pipeline.models.promoted import (
-    META_FILE,
-    WEIGHTS_FILE,
-    Promoted,
-    resolve,
+from ranking_pipeline.models.promoted import Promoted, resolve
+from ranking_pipeline.models.promoted_copy import (
+    UNFINISHED,
+    build,
+    is_whole,
+    restore,
 )
-from ranking_pipeline.models.promoted_files import (
-    MODELS,
-    NETWORK,
-    RECORD,
-    SCHEMA_VERSION,
-    alias_file,
-    read_alias,
-    read_record,
-)
+from ranking_pipeline.models.promoted_files import RECORD, alias_file, read_alias
 from ranking_pipeline.models.store import ModelStore
 from ranking_pipeline.storage import sha256_file, sha256_json, sync, write_json
+from ranking_pipeline.wording import counted
 
 __all__ = ["Candidate", "NetworkFiles", "meant_version", "promote", "resolve"]
 
-_UNFINISHED = ".unfinished"
-_DIGITS = 16
+_DIGITS, _SHOWN = 16, 3
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -75,6 +69,8 @@ class Candidate:
     network
         Files of a ranking network, which the model store does not have; its only part
         then has the hash of the meta document as its key.
+    symbols
+        Names that traded while the models were trained, in the order of the panel.
     """
 
     model_id: str
@@ -86,6 +82,7 @@ class Candidate:
     provenance: Mapping[str, Any]
     informed_until: str | None = None
     network: NetworkFiles | None = None
+    symbols: Sequence[str] = ()
 
     @property
     def version(self) -> str:
@@ -105,90 +102,59 @@ def promote(
     The copy is complete on the disk before its folder gets its name, and the folder has
     its name before the alias names it: wherever the process is killed, the alias means
     the old version or the new one, and the same promotion done again finishes it. A
-    version that exists is never written again, and an alias that already means it stays
-    as it is.
+    version that is whole is not written again, and an alias that already means it stays
+    as it is. A version that is not what was promoted is restored from the model store;
+    the log says which files.
 
     Raises
     ------
     UserError
-        When a part is missing from the store or damaged, or a version of the same name
-        is not what was promoted.
+        When a part is missing from the store or damaged, or the store no longer has
+        what a damaged version consisted of.
     """
     alias_file(registry, alias)  # a bad name before any work
     folder = registry / alias / candidate.version
     with _alone(registry / alias):
-        if folder.exists():
-            _verify(folder, alias)
-        else:
-            _copy(candidate, store, folder)
+        before = meant_version(registry, alias)
+        known = _known_hash(registry, alias, candidate.version)
+        made = known is None and not folder.exists()
+        restored: list[str] = []
+        if made:
+            os.rename(build(candidate, store, folder, None), folder)
+            sync(folder.parent)
+        elif not is_whole(folder, alias, known):
+            restored = restore(candidate, store, folder, known)
         _point(registry, alias, candidate.version)
+    _tell(candidate, alias, before, restored)
     return resolve(registry, alias)
 
 
-def _copy(candidate: Candidate, store: ModelStore, folder: Path) -> None:
-    scratch = folder.with_name(f"{_UNFINISHED}-{folder.name}")
-    scratch.mkdir()
-    if candidate.network is None:
-        parts = [_copy_part(part, store, scratch / MODELS) for part in candidate.parts]
-    else:
-        parts = _write_network(candidate, candidate.network, scratch / NETWORK)
-    record = {
-        "schema_version": SCHEMA_VERSION,
-        "version": candidate.version,
-        "model_id": candidate.model_id,
-        "target": candidate.target,
-        "route": candidate.route,
-        "validation": dict(candidate.validation),
-        "informed_until": candidate.informed_until,
-        "provenance": dict(candidate.provenance),
-        "parts": parts,
-        "routing_plan": candidate.routing_plan,
-    }
-    write_json(scratch / RECORD, record)
-    for path in sorted(scratch.rglob("*")):
-        if path.is_file():
-            path.chmod(0o444)
-            sync(path)
-    for path in (*(path for path in scratch.rglob("*") if path.is_dir()), scratch):
-        sync(path)
-    os.rename(scratch, folder)
-    sync(folder.parent)
+def _tell(
+    candidate: Candidate, alias: str, before: str | None, restored: Sequence[str]
+) -> None:
+    """Say what the alias means now, and whether anything changed."""
+    same = before == candidate.version
+    told = ": nothing changed" if same else ""
+    if restored:
+        files = f"{', '.join(restored[:_SHOWN])}{', …' if restored[_SHOWN:] else ''}"
+        told = f": {counted(len(restored), 'damaged file')} restored ({files})"
+    log.log(
+        logging.WARNING if restored else logging.INFO,
+        "%s %s %s, version %s%s",
+        alias,
+        "was already" if same else "is now",
+        candidate.model_id,
+        candidate.version,
+        told,
+    )
 
 
-def _copy_part(
-    part: Mapping[str, Any], store: ModelStore, models: Path
-) -> dict[str, Any]:
-    """Copy one entry and check the copy against the entry's own document."""
-    entry = store.verified(part["key"])
-    copy = ModelStore(models)
-    copied = copy.folder(entry.key)
-    copied.mkdir(parents=True, exist_ok=True)
-    manifest = store.manifest_of(entry.key)
-    for name in (*entry.files, manifest.name):
-        shutil.copyfile(entry.folder / name, copied / name)
-    copy.verified(entry.key)
-    return {**part, "manifest_sha256": sha256_file(copied / manifest.name)}
-
-
-def _write_network(
-    candidate: Candidate, network: NetworkFiles, folder: Path
-) -> list[dict[str, Any]]:
-    """Write the two files of a ranking network, and check them against each other."""
-    folder.mkdir()
-    (folder / WEIGHTS_FILE).write_bytes(network.weights)
-    write_json(folder / META_FILE, network.meta)
-    if sha256_file(folder / WEIGHTS_FILE) != network.meta["model_checksum"]:
-        raise UserError(
-            f"{candidate.model_id}: the weights are not those that the meta document "
-            "vouches for: take cs_model and cs_model_meta of the same run."
-        )
-    (part,) = candidate.parts
-    return [{**part, "manifest_sha256": sha256_file(folder / META_FILE)}]
-
-
-def _verify(folder: Path, alias: str) -> None:
-    """Check a version that is there already; it is used again as it is."""
-    Promoted(alias, folder.name, folder, read_record(folder)).verify()
+def _known_hash(registry: Path, alias: str, version: str) -> str | None:
+    """Hash of the document of a version that an alias meant; None: it never did."""
+    if meant_version(registry, alias) is None:
+        return None
+    history = read_alias(registry, alias)["history"]
+    return {entry["version"]: str(entry["sha256"]) for entry in history}.get(version)
 
 
 def meant_version(registry: Path, alias: str) -> str | None:
@@ -203,11 +169,6 @@ def _point(registry: Path, alias: str, version: str) -> None:
     path = alias_file(registry, alias)
     history = read_alias(registry, alias)["history"] if path.exists() else []
     sha256 = sha256_file(registry / alias / version / RECORD)
-    for entry in history:
-        if entry["version"] == version and entry["sha256"] != sha256:
-            raise UserError(
-                f"{registry / alias / version / RECORD} was altered after the promotion."
-            )
     if history and history[-1]["version"] == version:
         return
     history = [*history, {"version": version, "sha256": sha256}]
@@ -221,7 +182,7 @@ def _alone(folder: Path) -> Iterator[None]:
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
-        for left in folder.glob(f"{_UNFINISHED}-*"):
+        for left in folder.glob(f"{UNFINISHED}-*"):
             shutil.rmtree(left)
         yield
     finally:

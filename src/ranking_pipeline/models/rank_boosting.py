@@ -46,6 +46,7 @@ class RankingTrees(BoostedTrees):
     """
 
     tasks: ClassVar[frozenset[str]] = frozenset({"regression"})
+    ranks: ClassVar[bool] = True
 
     def fit(self, train: Samples, validation: Samples | None) -> None:
         """Boost on ``train``; ``validation`` stops by its mean rank IC.
@@ -77,7 +78,7 @@ class RankingTrees(BoostedTrees):
 
     def history(self) -> list[dict[str, float]]:
         """Give the mean rank IC of the validation rows per round."""
-        return loss_history(getattr(self, "_curve", {}), "validation_rank_ic")
+        return loss_history(self._curve, "validation_rank_ic")
 
     @abstractmethod
     def _learn(

@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from ranking_pipeline.models.learning_target import demeaned
+
 _FILE = "scale.json"
 _SMALLEST_SHARE = 1e-3
 
@@ -56,7 +58,7 @@ class ScoreScale:
         bars : ndarray of int, shape (n,)
         """
         scores, values = raw.astype(np.float64), target.astype(np.float64)
-        within, wanted = _within(scores, bars), _within(values, bars)
+        within, wanted = demeaned(scores, bars), demeaned(values, bars)
         spread = float(within @ within)
         slope = 1.0
         if spread > 0:
@@ -85,12 +87,3 @@ class ScoreScale:
     def load(cls, folder: Path) -> ScoreScale:
         """Read what :meth:`save` wrote."""
         return cls(**json.loads((folder / _FILE).read_text("utf-8")))
-
-
-def _within(
-    values: npt.NDArray[np.float64], bars: npt.NDArray[np.integer]
-) -> npt.NDArray[np.float64]:
-    """Values minus the mean of their bar."""
-    _, bar = np.unique(bars, return_inverse=True)
-    mean = np.bincount(bar, weights=values) / np.bincount(bar)
-    return np.asarray(values - mean[bar])

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 FamilyType = TypeVar("FamilyType", bound=type[BaseModel])
 Listing = listings.Listing
 LISTINGS = listings.LISTINGS
+SEQUENCE = "sequence"
 _registered: dict[str, type[BaseModel]] = {}
 
 
@@ -68,13 +69,17 @@ def list_models(group: str | None = None) -> dict[str, FamilyInfo]:
     from ranking_pipeline.models.family_list import describe
 
     rows = {name: describe(name) for name in names()}
-    groups = sorted({row.group for row in rows.values()})
+    groups = sorted({one for name in rows for one in groups_of(name)})
     if group is not None and group not in groups:
         raise UserError(
             f"there is no group {group!r} of model families. Available: "
             + ", ".join(groups)
         )
-    return {name: row for name, row in rows.items() if group in (None, row.group)}
+    return {
+        name: row
+        for name, row in rows.items()
+        if group is None or group in groups_of(name)
+    }
 
 
 def listing(name: str) -> Listing:
@@ -90,6 +95,8 @@ def listing(name: str) -> Listing:
         cls.sequence,
         tasks=cls.tasks,
         weighted=cls.weighted,
+        ranks=cls.ranks,
+        multi_target=cls.multi_target,
     )
 
 
@@ -98,6 +105,12 @@ def group_of(name: str) -> str:
     if name in LISTINGS:
         return LISTINGS[name].group
     return "plugin" if _brought(name) else "own"
+
+
+def groups_of(name: str) -> tuple[str, ...]:
+    """All groups of a canonical name: families on windows of bars are ``sequence`` too."""
+    windows = name in LISTINGS and LISTINGS[name].sequence
+    return (group_of(name), SEQUENCE) if windows else (group_of(name),)
 
 
 def module_of(name: str) -> tuple[str, str]:
@@ -159,7 +172,7 @@ def canonical(name: str) -> str:
     """
     if name in LISTINGS and not _brought(name):
         return name
-    known = {one: Known(group_of(one), _aliases(one)) for one in names()}
+    known = {one: Known(groups_of(one), _aliases(one)) for one in names()}
     found = find(str(name), known)
     claims = places(found)
     if len(claims) > 1:
@@ -293,7 +306,7 @@ def _feature_faults(features: Sequence[str]) -> list[str]:
 
 def _unlike_listing(cls: type[BaseModel]) -> list[str]:
     listed = LISTINGS.get(cls.family)
-    told = ("device", "sequence", "weighted")
+    told = ("device", "sequence", "weighted", "tasks", "ranks", "multi_target")
     unlike = [
         name
         for name in told
@@ -315,4 +328,5 @@ def _import(module: str, name: str) -> None:
 
 
 def _describe(fault: Any) -> str:
-    return f"  {fault_key(fault)}: {fault_text(fault)}"
+    key = fault_key(fault)
+    return f"  {key}: {fault_text(fault)}" if key else f"  {fault_text(fault)}"

@@ -51,6 +51,11 @@ def scaled_levels(
     return channels
 
 
+def longest_lookback() -> int:
+    """Bars before its own that the longest mean of the scaled levels needs."""
+    return max(factor.lookback_bars for factor in find_factors(factor_names(_SET)))
+
+
 def _own_bars(
     panel: Panel, symbols: npt.NDArray[np.intp]
 ) -> tuple[Panel, npt.NDArray[np.intp]]:

@@ -9,7 +9,6 @@ import numpy as np
 import numpy.typing as npt
 
 Series = npt.NDArray[np.float64]
-FEWEST_ESTIMATES = 4
 _ROUNDS, _TOLERANCE = 200, 1e-12
 
 
@@ -26,14 +25,11 @@ class Shrunk:
     tau : float
         Its standard deviation; 0 when the estimates differ by no more than their
         errors explain, and then every value is ``mean``.
-    mean_error : float
-        Standard error of ``mean`` given ``tau``; NaN without any estimate.
     """
 
     values: Series
     mean: float
     tau: float
-    mean_error: float
 
 
 def shrink(
@@ -76,15 +72,14 @@ def shrink(
     n = len(found)
     if n == 0:
         centre = 0.0 if mean is None else mean
-        return Shrunk(np.full(len(known), centre), centre, 0.0, float("nan"))
+        return Shrunk(np.full(len(known), centre), centre, 0.0)
     lost = 3 if mean is None else 2
     tau2 = _spread(found, variance, mean, n / (n - lost)) if n > lost else 0.0
     weight = 1.0 / (variance + tau2)
     centre = float(weight @ found / weight.sum()) if mean is None else mean
     values = np.full(len(known), centre)
     values[known] = centre + tau2 * weight * (found - centre)
-    error = float(1.0 / np.sqrt(weight.sum())) if mean is None else 0.0
-    return Shrunk(values, centre, float(np.sqrt(tau2)), error)
+    return Shrunk(values, centre, float(np.sqrt(tau2)))
 
 
 def _spread(

@@ -4,8 +4,19 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import Field
+
+from ranking_pipeline.config import Config
 
 FloatArray = npt.NDArray[np.float64]
+
+
+class ClippedConfig(Config):
+    """Parameters of whatever learns from standardised factors."""
+
+    clip_sigma: float = Field(
+        gt=0, description="standardised factors are clipped at this many deviations"
+    )
 
 
 def column_moments(

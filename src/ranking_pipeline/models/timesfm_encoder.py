@@ -13,10 +13,9 @@ from torch import Tensor
 
 from ranking_pipeline.errors import UserError
 from ranking_pipeline.models import extras
-from ranking_pipeline.models.timesfm_files import CONFIG, REMEDY, weight_files
+from ranking_pipeline.models.timesfm_files import CONFIG, FAMILY, REMEDY, weight_files
 
-_FAMILY = "timesfm"
-_MODEL_TYPE = "timesfm"
+_MODEL_TYPE = "timesfm"  # of transformers
 # Frequency 0 is TimesFM's class of daily and faster series.
 _HIGH_FREQUENCY = 0
 _WINDOWS_AT_ONCE = 256
@@ -49,7 +48,7 @@ class TimesFmEncoder:
         UserError
             When the package is missing, or the folder is no whole TimesFM checkpoint.
         """
-        extras.require(_FAMILY, _FAMILY)
+        extras.require(FAMILY, FAMILY)
         weight_files(folder)
         _check_kind(Path(folder))
         from safetensors import SafetensorError

@@ -9,7 +9,7 @@ from pathlib import Path
 from ranking_pipeline.errors import UserError
 from ranking_pipeline.storage import sha256_file
 
-CONFIG = "config.json"
+FAMILY, CONFIG = "timesfm", "config.json"
 REMEDY = (
     "Download google/timesfm-2.0-500m-pytorch (huggingface-cli download NAME "
     "--local-dir FOLDER) and set model_training.parameters.timesfm.weights to FOLDER, "

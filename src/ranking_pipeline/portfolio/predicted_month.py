@@ -77,7 +77,7 @@ def predict_candidates(
     wanted = wanted.sort_values(["rank", "symbol"]).drop_duplicates("symbol")
     excluded = moment.excluded(wanted)
     valid = wanted[~wanted["symbol"].isin(list(excluded))]
-    holdings = [one for leg in how.legs for one in moment.leg(leg, wanted, valid)]
+    holdings = [one for leg in how.legs for one in moment.leg(leg, wanted, excluded)]
     return PortfolioSelection(
         month=str(wanted["month"].iloc[0]),
         sector=_sector(wanted),
@@ -154,13 +154,15 @@ class _Moment:
         return short | dict.fromkeys(unscored, _NO_SCORE) | thin
 
     def leg(
-        self, leg: str, candidates: pd.DataFrame, valid: pd.DataFrame
+        self,
+        leg: str,
+        candidates: pd.DataFrame,
+        excluded: Mapping[str, Exclusion],
     ) -> list[Holding]:
         """The chosen names of one leg, the most wanted first."""
-        own = valid[valid["candidate_type"] == leg]
+        all_of_leg = candidates[candidates["candidate_type"] == leg]
+        own = all_of_leg[~all_of_leg["symbol"].isin(list(excluded))]
         if len(own) < self.how.min_valid_stocks:
-            all_of_leg = candidates[candidates["candidate_type"] == leg]
-            excluded = self.excluded(all_of_leg)
             raise _too_few(leg, all_of_leg, excluded, self.how)
         names, places = self._names(own)
         wanted = SIGNS[leg] * self.scores[places].astype(np.float64)
@@ -219,13 +221,15 @@ def _too_few(
     how: PredictionConfig,
 ) -> UserError:
     """Name some of those that are not valid, each with its reason."""
-    gone = [f"{name}: {excluded[name].sentence}" for name in sorted(excluded)]
+    left_out = sorted(set(candidates["symbol"].astype(str)) & set(excluded))
+    gone = [f"{name}: {excluded[name].sentence}" for name in left_out]
     told = f" ({'; '.join(gone[:_SHOWN])}{'; …' if gone[_SHOWN:] else ''})"
+    joined = ", or set prediction.per_sector to false" if how.per_sector else ""
     return UserError(
         f"{len(candidates) - len(gone)} of {len(candidates)} {leg} candidates are valid"
         f"{told if gone else ''}, fewer than prediction.min_valid_stocks "
-        f"{how.min_valid_stocks}: lower it, choose larger tails in candidate_selection, "
-        "or set prediction.per_sector to false."
+        f"{how.min_valid_stocks}: lower it or choose larger tails in candidate_selection"
+        f"{joined}."
     )
 
 

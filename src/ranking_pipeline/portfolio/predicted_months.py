@@ -12,8 +12,18 @@ import pandas as pd
 
 from ranking_pipeline.errors import UserError
 from ranking_pipeline.panel import Panel
-from ranking_pipeline.portfolio.candidates.sectors import ALL
 from ranking_pipeline.portfolio.live_ranking import live_ranking
+from ranking_pipeline.portfolio.month_outcomes import (
+    DONE,
+    FAILED,
+    IN_SAMPLE,
+    NONE,
+    Outcome,
+    no_candidate,
+    refuse_when_all_failed,
+    told_missing,
+    without_portfolio,
+)
 from ranking_pipeline.portfolio.optimisers import require_optimiser
 from ranking_pipeline.portfolio.predicted_month import (
     asof_bar,
@@ -21,6 +31,11 @@ from ranking_pipeline.portfolio.predicted_month import (
     predict_candidates,
 )
 from ranking_pipeline.portfolio.prediction_config import PredictionConfig
+from ranking_pipeline.portfolio.score_band import (
+    score_band,
+    told_outside,
+    training_bars,
+)
 from ranking_pipeline.portfolio.selection import PortfolioSelection
 from ranking_pipeline.portfolio.served_model import ServedModel
 from ranking_pipeline.portfolio.trade_range import (
@@ -31,32 +46,8 @@ from ranking_pipeline.portfolio.trade_range import (
 from ranking_pipeline.ranking.exclusion import Exclusion
 from ranking_pipeline.storage import TableHandle
 
-DONE, NONE, FAILED, IN_SAMPLE = "done", "no_candidates", "failed", "in_sample"
 PROMOTE = "kedro run --pipelines=promotion"
-_SHOWN = 5
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What became of one month and sector.
-
-    Attributes
-    ----------
-    status : str
-        ``done``, ``no_candidates``, ``failed``, or ``in_sample``: the model has seen
-        the bars of this month.
-    reason : str
-        Empty when it is done.
-    selection : PortfolioSelection
-        Without holdings where there is none.
-    """
-
-    month: str
-    sector: str
-    status: str
-    reason: str
-    selection: PortfolioSelection
 
 
 @dataclass(frozen=True)
@@ -117,11 +108,13 @@ def predict_months(
         for sector, parts in portfolios.items():
             own = rows[rows["sector"].astype(str).isin(parts)]
             if month in refused:
-                outcomes.append(_without(month, sector, *refused[month]))
+                outcomes.append(without_portfolio(month, sector, *refused[month]))
             else:
                 score = scores.get(month, np.empty(0))
                 outcomes.append(_predicted(month, sector, own, panel, score, how))
-    _refuse_when_all_failed(outcomes)
+    refuse_when_all_failed(outcomes)
+    for text in told_missing(outcomes):
+        log.warning("%s", text)
     live = live_ranking(panel, last, how, _live_refusal(panel, model))
     return Predicted(tuple(outcomes), live)
 
@@ -184,10 +177,16 @@ def _scores(
     if model is None:
         found = {month: _composites(candidates, panel, month) for month in bars}
         return found, np.full(panel.n_symbols, np.nan)
-    axis = np.unique([*bars.values(), panel.n_bars - 1])
+    last = panel.n_bars - 1
+    trained = training_bars(panel, model.informed_until, how.score_band)
+    axis = np.unique([*bars.values(), last, *trained])
     matrix = model.scores(panel, features, axis, how.threads)  # (len(axis), S)
     rows = {int(bar): row for bar, row in zip(axis, matrix, strict=True)}
-    return {month: rows[bar] for month, bar in bars.items()}, rows[panel.n_bars - 1]
+    found = {month: rows[bar] for month, bar in bars.items()}
+    band = score_band(matrix[np.isin(axis, trained)], how.score_band)
+    for text in told_outside(found | {"the last bar": rows[last]}, panel.symbols, band):
+        log.warning("%s", text)
+    return found, rows[last]
 
 
 def _composites(
@@ -207,39 +206,14 @@ def _predicted(
     how: PredictionConfig,
 ) -> Outcome:
     if candidates.empty:
-        return _without(month, sector, NONE, _none(sector, how))
+        return without_portfolio(month, sector, NONE, no_candidate(sector, how))
     try:
         found = predict_candidates(candidates, panel, scores, how)
     except UserError as error:
-        failed = _without(month, sector, FAILED, str(error))
-        log.warning("%s %s failed: %s", month, sector, error)
-        return failed
-    reason = "" if found.status == DONE else _none(sector, how)
+        return without_portfolio(month, sector, FAILED, str(error))
+    reason = "" if found.status == DONE else no_candidate(sector, how)
     selection = replace(found, month=month, sector=sector)
     return Outcome(month, sector, found.status, reason, selection)
-
-
-def _without(month: str, sector: str, status: str, reason: str) -> Outcome:
-    return Outcome(month, sector, status, reason, PortfolioSelection(month, sector))
-
-
-def _none(sector: str, how: PredictionConfig) -> str:
-    leg = "" if how.candidate_type == "both" else f" {how.candidate_type}"
-    return f"no{leg} candidate in {'any sector' if sector == ALL else sector}"
-
-
-def _refuse_when_all_failed(outcomes: list[Outcome]) -> None:
-    """Raise where nothing was predicted and something went wrong."""
-    wrong = [one for one in outcomes if one.status in (FAILED, IN_SAMPLE)]
-    if not wrong or any(one.status == DONE for one in outcomes):
-        return
-    reasons = list(dict.fromkeys(f"{o.month}: {o.reason}" for o in wrong))
-    more = f"\n  … and {len(reasons) - _SHOWN} more" if reasons[_SHOWN:] else ""
-    raise UserError(
-        f"prediction: none of {len(outcomes)} portfolios could be made.\n  "
-        + "\n  ".join(reasons[:_SHOWN])
-        + more
-    )
 
 
 def _live_refusal(panel: Panel, model: ServedModel | None) -> Exclusion | None:

@@ -6,7 +6,7 @@ from typing import Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from ranking_pipeline.config import Config
+from ranking_pipeline.config import Alias, Config
 from ranking_pipeline.portfolio.candidates.sectors import sector_texts
 from ranking_pipeline.portfolio.month_text import month_text
 
@@ -34,7 +34,8 @@ class WeightingConfig(Config):
         "hierarchical_risk_parity",
     ] = Field(
         description="equal; rank: linear in the place; score_softmax; "
-        "score_proportional: refuses negative scores; volatility_scaled: inverse "
+        "score_proportional: in the score's own unit, metadata.score_unit, and refuses "
+        "negative scores; volatility_scaled: inverse "
         "volatility; the others need the extra optimisers"
     )
     temperature: float = Field(
@@ -85,13 +86,23 @@ class LiveRankingConfig(Config):
     )
 
 
+class ScoreBandConfig(Config):
+    """How far scores may lie from those on the bars of the training."""
+
+    deviations: float = Field(
+        gt=0,
+        description="standard deviations of the training scores from their mean; a "
+        "score farther away is warned of",
+    )
+    bars: int = Field(
+        ge=1, description="last bars that the model was informed of, scored beside"
+    )
+
+
 class PredictionConfig(Config):
     """From candidates and a promoted model to portfolios."""
 
-    model_alias: str = Field(
-        pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$",
-        description="name under which the model was promoted",
-    )
+    model_alias: Alias = Field(description="name under which the model was promoted")
     version: str | None = Field(
         description="an earlier version of that alias; null = the current one"
     )
@@ -139,6 +150,9 @@ class PredictionConfig(Config):
     )
     weighting: WeightingConfig
     live: LiveRankingConfig
+    score_band: ScoreBandConfig | None = Field(
+        description="warns of scores unlike those of the training; null = never"
+    )
     fallback: Literal["none", "algorithmic"] = Field(
         description="when no model is promoted: none = stop; algorithmic = the "
         "composite score takes its place and every output says so"

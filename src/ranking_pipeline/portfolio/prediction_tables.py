@@ -8,13 +8,14 @@ from typing import Any
 
 import pandas as pd
 
-from ranking_pipeline.portfolio.predicted_months import DONE, Outcome
+from ranking_pipeline.portfolio.month_outcomes import DONE, Outcome
 from ranking_pipeline.portfolio.selection import PortfolioSelection, Scorer
 
 BATCH_TYPES = {
     "month": "str", "sector": "str", "timestamp": "datetime64[ns, UTC]", "date": "str",
     "symbol": "str", "leg": "str", "rank": "int32", "score": "float32",
     "composite_score": "float32", "weight": "float64", "source": "str",
+    "model_version": "str",
 }  # fmt: skip
 OUTCOME_TYPES = {
     "month": "str", "sector": "str", "status": "str", "reason": "str",
@@ -32,13 +33,14 @@ def batch_table(
     """One row per holding, sorted by (month, sector, leg, rank).
 
     ``timestamp`` is the end of the as-of bar, ``date`` the first day of the month that
-    is traded.
+    is traded. ``model_version`` names the model as the documents do, and is empty
+    where the composite score takes its place.
     """
     rows = [
         (
             one.month, one.sector, one.timestamp, f"{one.month}-01", held.symbol,
             held.leg, held.rank, held.score, held.composite_score, held.weight,
-            scorer.source,
+            scorer.source, scorer.label,
         )
         for one in selections
         for held in one.holdings

@@ -9,9 +9,8 @@ from typing import Any, Literal
 import numpy as np
 
 from ranking_pipeline.portfolio.candidates.sectors import ALL, known_sectors
+from ranking_pipeline.portfolio.selection_schema import ScoreUnit, Source
 from ranking_pipeline.ranking.exclusion import Exclusion
-
-Source = Literal["model", "algorithmic_only"]
 
 
 @dataclass(frozen=True)
@@ -50,6 +49,10 @@ class Scorer:
         ``model``, or ``algorithmic_only`` where the composite score stands in for it.
     label, alias, version, model_id, target : str
         Of the promoted model; empty without one.
+    unit : str
+        Of the scores: ``composite`` without a model, ``return``, ``normal_score`` (of
+        the place within the bar), ``class_score``, ``order`` (nothing but the order
+        counts), or ``mixed`` where a model joins parts of several.
     seeds : tuple of int
         With which it was trained.
     lag_bars : int
@@ -64,6 +67,7 @@ class Scorer:
     version: str = ""
     model_id: str = ""
     target: str = ""
+    unit: ScoreUnit = "composite"
     seeds: tuple[int, ...] = ()
     lag_bars: int = 1
     versions: Mapping[str, str] = field(default_factory=dict)
@@ -149,6 +153,7 @@ class PortfolioSelection:
             "promoted_version": scorer.version or None,
             "model_id": scorer.model_id or None,
             "target": scorer.target or None,
+            "score_unit": scorer.unit,
             "seeds": list(scorer.seeds),
             "entry_lag_bars": scorer.lag_bars,
             "versions": dict(scorer.versions),

@@ -14,6 +14,7 @@ from ranking_pipeline import __version__
 from ranking_pipeline.panel import IntArray, Panel
 from ranking_pipeline.portfolio.prediction_config import PredictionConfig
 from ranking_pipeline.portfolio.selection import Scorer
+from ranking_pipeline.portfolio.selection_schema import ScoreUnit
 from ranking_pipeline.storage import TableHandle
 
 if TYPE_CHECKING:
@@ -60,7 +61,22 @@ class ServedModel(Protocol):
         """Scores at some bars, shape (len(bars), S); NaN where there is none."""
 
 
-def served_model(registry: Path, how: PredictionConfig) -> ServedModel | None:
+class DescribedModel(ServedModel, Protocol):
+    """A served model that tells what its parts learned."""
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """Ids of the fitted models behind it."""
+
+    @property
+    def is_ranking_network(self) -> bool:
+        """Whether it learned nothing but an order."""
+
+    def meta(self, part: str | None = None) -> Mapping[str, Any]:
+        """What is known of a part, with its ``task`` and ``learning_target``."""
+
+
+def served_model(registry: Path, how: PredictionConfig) -> DescribedModel | None:
     """Find the promoted model; None where the composite score takes its place.
 
     Only an alias that was never given is answered by the fallback: a damaged or altered
@@ -84,7 +100,7 @@ def served_model(registry: Path, how: PredictionConfig) -> ServedModel | None:
     return resolve(registry, how.model_alias, how.version)
 
 
-def scorer_of(model: ServedModel | None, lag_bars: int) -> Scorer:
+def scorer_of(model: DescribedModel | None, lag_bars: int) -> Scorer:
     """Say where scores come from, for every output."""
     versions = {"ranking_pipeline": __version__} | _versions()
     if model is None:
@@ -96,10 +112,25 @@ def scorer_of(model: ServedModel | None, lag_bars: int) -> Scorer:
         version=model.version,
         model_id=str(model.record.get("model_id", "")),
         target=model.target,
+        unit=_unit(model),
         seeds=_seeds(model.record.get("parts", ())),
         lag_bars=lag_bars,
         versions=versions,
     )
+
+
+def _unit(model: DescribedModel) -> ScoreUnit:
+    """Unit of the scores; a model that joins parts of several has no one."""
+    if model.is_ranking_network:
+        return "order"
+    units = {_unit_of_part(model.meta(part)) for part in model.parts}
+    return units.pop() if len(units) == 1 else "mixed"
+
+
+def _unit_of_part(meta: Mapping[str, Any]) -> ScoreUnit:
+    if meta["task"] != "regression":
+        return "class_score"
+    return "normal_score" if meta["learning_target"] == "cs_gauss" else "return"
 
 
 def _seeds(parts: Sequence[Mapping[str, Any]]) -> tuple[int, ...]:

@@ -17,7 +17,7 @@ from torch import Tensor
 from ranking_pipeline.errors import UserError
 from ranking_pipeline.learning.channels import CHANNELS, ChannelScale
 from ranking_pipeline.ranking.ranker import Ranker, RankerSpec
-from ranking_pipeline.storage import atomic_write, write_json
+from ranking_pipeline.storage import atomic_write, number_or_null, write_json
 
 WEIGHTS_FILE = "model.safetensors"
 META_FILE = "model_meta.json"
@@ -199,10 +199,7 @@ def model_meta(
 ) -> dict[str, Any]:
     """Describe a stored ranker as JSON; a metric without a value is null."""
     spec = ranker.spec
-    metrics = {
-        name: value if math.isfinite(value) else None
-        for name, value in ranker.metrics.items()
-    }
+    metrics = {name: number_or_null(value) for name, value in ranker.metrics.items()}
     return {
         "schema_version": SCHEMA_VERSION,
         "family": spec.network.name,

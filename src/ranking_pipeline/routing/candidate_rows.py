@@ -94,7 +94,7 @@ def _scores(
     for family in families:
         try:
             scores |= out_of_fold(problem, [family], config, folds)
-        except Exception as error:  # any library may refuse; the table tells of it
+        except Exception as error:  # noqa: BLE001 - any library may refuse; told
             failed[family] = f"{type(error).__name__}: {error}"
             log.warning("%s: %s failed: %s", problem.target, family, failed[family])
     if not scores:

@@ -60,14 +60,14 @@ def choose_or_record(
         problem = data.problem(target, config)
         screened = screen_features(problem, data.label_columns, config.leakage)
         report = confirm_leaks(problem, screened, config, fitted)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - the row of the target tells it
         return _failed(target, error, config)
     usable = usable_features(report, config.leakage.allow_suspect)
     if not config.auto:
         return manual_choice(target, report, usable, config)
     try:
         return choose_features(problem, usable, report, config, fitted)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - the row of the target tells it
         return _failed(target, error, config, report)
 
 

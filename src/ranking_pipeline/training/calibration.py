@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ranking_pipeline.evaluation.inference import block_length
+from ranking_pipeline.models.learning_target import demeaned
 from ranking_pipeline.models.samples import Samples
 
 PRIOR_SLOPE, PRIOR_DEVIATION = 1.0, 0.5
@@ -66,8 +67,7 @@ def calibrate(
     x, y = score[known].astype(np.float64), rows.target[known].astype(np.float64)
     bars = rows.bars[known]
     if pooled:
-        _, bar = np.unique(bars, return_inverse=True)
-        x = x - (np.bincount(bar, x) / np.bincount(bar))[bar]
+        x = demeaned(x, bars)
     span = int((rows.label_end[known] - bars).max())  # entry lag + horizon
     _, block = np.unique(bars // block_length(0, span), return_inverse=True)
     spread, n_blocks = float(x @ x), int(block.max()) + 1

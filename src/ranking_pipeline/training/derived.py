@@ -13,6 +13,7 @@ from ranking_pipeline.training.collect import (
     join_predictions,
     parts_text,
 )
+from ranking_pipeline.training.fit import PROBABILITIES
 
 
 def as_tables(
@@ -21,6 +22,12 @@ def as_tables(
     """Put new rows of models and of predictions into tables of the known types."""
     made = pd.DataFrame(rows, columns=list(MODEL_COLUMNS))
     return made.astype(like.dtypes.to_dict()), join_predictions(tables)
+
+
+def without_chances(cells: pd.DataFrame, score: Any) -> pd.DataFrame:
+    """Give cells a score; the probabilities of classes are not known."""
+    unknown = dict.fromkeys(PROBABILITIES, np.float32(np.nan))
+    return cells.assign(score=score, **unknown)
 
 
 def spanning(parts: pd.DataFrame) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from ranking_pipeline.evaluation.inference import BlockTest, block_length, block_test
 from ranking_pipeline.evaluation.metrics import rank_ic
+from ranking_pipeline.models.learning_target import demeaned
 from ranking_pipeline.models.samples import Samples
 from ranking_pipeline.panel import to_cross_sections
 from ranking_pipeline.row_ranks import Groups
@@ -62,9 +63,8 @@ def evidence(scores: Sequence[npt.NDArray[np.float32]], rows: Samples) -> Eviden
         block_test(rank_ic(_matrix(rank, rows), truth, _MIN_NAMES), length)
         for rank in ranks.T
     ]
-    values = rows.target.astype(np.float64)
-    mean = np.bincount(bars.line, values) / bars.size
-    return Evidence(ranks, values - mean[bars.line], tuple(tests))
+    target = demeaned(rows.target.astype(np.float64), rows.bars)
+    return Evidence(ranks, target, tuple(tests))
 
 
 def member_ranks(score: npt.NDArray[np.floating], bars: Groups) -> Floats:

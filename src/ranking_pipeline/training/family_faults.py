@@ -7,11 +7,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from ranking_pipeline.errors import UserError
 from ranking_pipeline.models import extras, registry
 from ranking_pipeline.models.family_list import describe
+from ranking_pipeline.models.timesfm_files import FAMILY as PRETRAINED
 from ranking_pipeline.models.timesfm_files import checkpoint_files
 from ranking_pipeline.training.config import ModelTrainingConfig
 
 SHARED = "multi_task"
-_PRETRAINED = "timesfm"
 Fault = tuple[str, str]
 
 
@@ -67,12 +67,12 @@ def _faults(family: str, config: ModelTrainingConfig, own: bool) -> Iterator[str
             f"set model_training.strategy to {SHARED} (it then takes the place of all "
             "pooled regressions), or use mlp"
         )
-    if family == _PRETRAINED:
+    if family == PRETRAINED:
         yield from _no_weights(config)
 
 
 def _no_weights(config: ModelTrainingConfig) -> Iterator[str]:
-    block = registry.block_of(config.parameters, _PRETRAINED)
+    block = registry.block_of(config.parameters, PRETRAINED)
     if block is None or "weights" not in block:
         return
     try:

@@ -12,15 +12,16 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from ranking_pipeline.errors import UserError
 from ranking_pipeline.jobs.config import JobsConfig
 from ranking_pipeline.jobs.costs import Costs
 from ranking_pipeline.jobs.outcome import Outcome
 from ranking_pipeline.jobs.spread import spread
 from ranking_pipeline.models import registry
 from ranking_pipeline.models.base import BaseModel, PredictionOutput
-from ranking_pipeline.models.classes import CLASSES
 from ranking_pipeline.models.samples import Samples
 from ranking_pipeline.models.store import PREDICTIONS, Entry, ModelStore
+from ranking_pipeline.models.tasks import CLASSES
 from ranking_pipeline.storage import write_table
 from ranking_pipeline.training.earlier_scores import score_column
 from ranking_pipeline.training.facts import HEADS, facts_of, head_scores
@@ -37,10 +38,11 @@ _LASTING = ("n_rows", "train_first", "train_last", "network", "loss", "calibrati
 
 
 class Trained(NamedTuple):
-    """What became of the jobs of a stage, and what they took."""
+    """What became of the jobs of a stage, what it took, and what each of them took."""
 
     outcomes: list[dict[str, Any]]
     costs: Costs
+    job_costs: list[dict[str, Any]]
 
 
 def run_training_job(job: TrainingJob) -> dict[str, Any]:
@@ -88,8 +90,9 @@ def _lasting_facts(job: TrainingJob) -> tuple[str, ...]:
 def train(jobs: Sequence[TrainingJob], stage: str, how: JobsConfig) -> Trained:
     """Run jobs over workers, with a progress bar; see :func:`spread`.
 
-    GPU jobs that use a device run one after the other in this process, since a device
-    serves one at a time; on a CPU they are spread like any other.
+    GPU jobs that use a device run one after the other, since a device serves one at a
+    time: in this process, or in one worker where a time limit may have to end them. On
+    a CPU they are spread like any other.
 
     Parameters
     ----------
@@ -104,22 +107,61 @@ def train(jobs: Sequence[TrainingJob], stage: str, how: JobsConfig) -> Trained:
         ``outcomes``: one dict per job in the order of ``jobs``, the fields of its
         ``Outcome`` that do not depend on where it ran, and its ``job_id``; status
         ``skipped`` for a window with too few rows. ``costs`` of the stage; its
-        ``n_cached`` counts the models that the store had.
+        ``n_cached`` counts the models that the store had. ``job_costs``: one dict per
+        job, see :func:`_took`.
     """
     ModelStore(Path(how.store)).sweep()
+    limits = _limits(jobs, how)
     alone = any(job.parameters.get("device", "cpu") != "cpu" for job in jobs)
     label = f"{stage} models"
     ended: dict[str, Outcome] = {}
     costs: list[Costs] = []
     for number, wave in enumerate(_waves(jobs), start=1):
         name = label if number == 1 else f"{label} {number}"
-        made = spread(wave, run_training_job, how, name, unit="model", serial=alone)
+        made = spread(
+            wave,
+            run_training_job,
+            how,
+            name,
+            unit="model",
+            serial=alone,
+            job_limits=limits,
+        )
         ended |= made.outcomes
         costs.append(made.costs)
     lasting = [_lasting(job.job_id, ended[job.job_id]) for job in jobs]
     _log_skips(lasting, label)
     reused = sum(_is_reused(outcome) for outcome in ended.values())
-    return Trained(lasting, replace(_summed(costs), n_cached=reused))
+    took = [_took(job, ended[job.job_id]) for job in jobs]
+    return Trained(lasting, replace(_summed(costs), n_cached=reused), took)
+
+
+def _took(job: TrainingJob, outcome: Outcome) -> dict[str, Any]:
+    """Wall seconds of a job's last attempt, and the highest memory of its worker (MB).
+
+    A worker's memory counts the jobs that it had before.
+    """
+    return {
+        "job_id": job.job_id,
+        "family": job.family,
+        "status": outcome.status,
+        "reused": _is_reused(outcome),
+        "seconds": outcome.seconds,
+        "peak_megabytes": outcome.peak_megabytes,
+    }
+
+
+def _limits(jobs: Sequence[TrainingJob], how: JobsConfig) -> dict[str, float]:
+    """Seconds of the jobs whose family has a limit of its own, by job id."""
+    try:
+        limits = {
+            registry.canonical(family): seconds
+            for family, seconds in how.family_timeout_seconds.items()
+        }
+    except UserError as error:
+        raise UserError(f"jobs.family_timeout_seconds: {error}") from None
+    named = {job.job_id: registry.canonical(job.family) for job in jobs}
+    return {name: limits[family] for name, family in named.items() if family in limits}
 
 
 def _waves(jobs: Sequence[TrainingJob]) -> list[list[TrainingJob]]:

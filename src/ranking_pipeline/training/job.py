@@ -12,13 +12,12 @@ from ranking_pipeline.models import registry
 from ranking_pipeline.models.extras import PACKAGES
 from ranking_pipeline.models.family_list import describe
 from ranking_pipeline.models.store import content_key
+from ranking_pipeline.models.timesfm_files import FAMILY as PRETRAINED
 from ranking_pipeline.models.timesfm_files import weight_files
 from ranking_pipeline.storage import PanelHandle, TableHandle
 from ranking_pipeline.training.earlier_scores import Source, score_column
 from ranking_pipeline.training.out_of_fold import Fold
 from ranking_pipeline.training.window import Window
-
-_PRETRAINED = "timesfm"
 
 
 @dataclass(frozen=True)
@@ -182,7 +181,7 @@ class TrainingJob:
         packages = PACKAGES.get(describe(registry.canonical(self.family)).extra, ())
         if packages:
             found["packages"] = library_versions(packages)
-        if registry.canonical(self.family) == _PRETRAINED:
+        if registry.canonical(self.family) == PRETRAINED:
             found["weight_files"] = weight_files(
                 str(self.parameters.get("weights", ""))
             )

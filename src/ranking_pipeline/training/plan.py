@@ -20,7 +20,6 @@ from ranking_pipeline.training.strategies import strategic
 from ranking_pipeline.training.window import Window
 
 TIME_SERIES = "time_series"
-_RANKING_FAMILIES = frozenset({"lightgbm_rank", "xgboost_rank"})
 
 
 def expand_plan(
@@ -199,7 +198,7 @@ def _refuse_ranking_one(
     if row["symbol"] is None or task != "regression":
         return
     loss = str(block.get("regression_loss", ""))
-    if family in _RANKING_FAMILIES or only_ranks(loss):
+    if registry.listing(family).ranks or only_ranks(loss):
         what = f"regression_loss {loss!r}" if loss else "it"
         raise UserError(
             f"training plan, job {row['job_id']}: family {family} cannot learn from "

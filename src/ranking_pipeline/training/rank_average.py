@@ -10,8 +10,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from ranking_pipeline.row_ranks import Groups
+from ranking_pipeline.training.derived import without_chances
 from ranking_pipeline.training.ensemble_weights import Floats, member_ranks
-from ranking_pipeline.training.fit import PROBABILITIES
 
 _KEY = ["timestamp", "symbol"]
 
@@ -36,8 +36,7 @@ class MemberTable:
         """Cells with the mean rank by ``weights`` (M,) as their score."""
         # Not a matrix product: its last bits would depend on the number of cells.
         score = np.einsum("nm,m->n", self.ranks, weights).astype(np.float32)
-        table = self.cells.assign(score=score)
-        return table.assign(**dict.fromkeys(PROBABILITIES, np.float32(np.nan)))
+        return without_chances(self.cells, score)
 
 
 def member_table(model_ids: Sequence[str], predictions: pd.DataFrame) -> MemberTable:

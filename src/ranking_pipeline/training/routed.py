@@ -15,8 +15,8 @@ from ranking_pipeline.training.derived import (
     seed_suffix,
     spanning,
     strategy_suffix,
+    without_chances,
 )
-from ranking_pipeline.training.fit import PROBABILITIES
 from ranking_pipeline.training.job import TrainingJob
 from ranking_pipeline.training.sloped import sloped
 from ranking_pipeline.training.units import in_payoff_units
@@ -193,8 +193,8 @@ def routed_scores(
     route = table["symbol"].map(lambda symbol: routes.get(symbol, "")).astype("str")
     score = stitch(table["score"], table["score_own"], route, table["timestamp"])
     # In a bar without any score there is no median either: no opinion is no row.
-    table = table[_KEY].assign(score=score)[score.notna()]
-    return table.assign(**dict.fromkeys(PROBABILITIES, np.float32(np.nan)))
+    known = score.notna()
+    return without_chances(table.loc[known, _KEY], score[known])
 
 
 def _model(

@@ -23,7 +23,7 @@ from ranking_pipeline.training.job import TrainingJob
 from ranking_pipeline.training.out_of_fold import Fold
 from ranking_pipeline.training.window import Window
 
-_EVERY_ROW = 2**62
+EVERY_ROW = 2**62
 
 
 @dataclass(frozen=True)
@@ -138,7 +138,7 @@ def labelled_train_rows(job: TrainingJob) -> Samples:
         helpers=(),
         purged_by=(),
         sample_weights="none",
-        max_train_rows=_EVERY_ROW,
+        max_train_rows=EVERY_ROW,
     )
     return training_rows(plain).fit
 

@@ -13,8 +13,8 @@ from ranking_pipeline.training.derived import (
     seed_suffix,
     spanning,
     strategy_suffix,
+    without_chances,
 )
-from ranking_pipeline.training.fit import PROBABILITIES
 
 ROUTE = "partial_pooling"
 # They say of each symbol how far it follows: another slope would count that twice.
@@ -75,8 +75,7 @@ def sloped_scores(pooled: pd.DataFrame, entry: Mapping[str, Any]) -> pd.DataFram
     bars, _ = pd.factorize(pooled["timestamp"])
     slopes = slopes_of(entry, table["symbol"].tolist())
     score = apply_slopes(pooled["score"].to_numpy(), bars, slopes)
-    table = table.assign(score=score.astype(np.float32))
-    return table.assign(**dict.fromkeys(PROBABILITIES, np.float32(np.nan)))
+    return without_chances(table, score.astype(np.float32))
 
 
 def _model(rows: pd.DataFrame) -> dict[str, Any]:

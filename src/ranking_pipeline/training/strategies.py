@@ -62,7 +62,7 @@ def strategic(jobs: Sequence[TrainingJob], config: ModelTrainingConfig) -> Jobs:
     if config.strategy == "multi_task" and jobs:
         jobs = _multi_task(jobs, config)
     _refuse_lone_members(jobs, config)
-    return jobs + _missing(folds, _ensemble_folds(jobs, config))
+    return jobs + folds + _ensemble_folds(jobs, folds, config)
 
 
 def pools(
@@ -116,16 +116,15 @@ def folds_of(
 def _refuse_lone_members(jobs: Jobs, config: ModelTrainingConfig) -> None:
     """Refuse ensembles that no target can have; name the targets that go without."""
     lists = config.ensembles
-    pooled = {t: list[str]() for job in jobs if job.symbol is None for t in job.heads}
+    wanted = {registry.canonical(name) for name in lists.families}
+    pooled: dict[str, dict[str, None]] = {}
+    for job in jobs:
+        for target in job.heads if job.symbol is None else ():
+            taking_part = pooled.setdefault(target, {})
+            if not wanted or job.family in wanted:
+                taking_part[job.family] = None
     if not lists.methods or not pooled:
         return
-    wanted = {registry.canonical(name) for name in lists.families}
-    for job in jobs:
-        if job.symbol is None and (not wanted or job.family in wanted):
-            for target in job.heads:
-                pooled[target] += (
-                    [job.family] if job.family not in pooled[target] else []
-                )
     lone = {target: names for target, names in pooled.items() if len(names) < 2}
     told = "; ".join(f"{t}: {', '.join(names) or 'none'}" for t, names in lone.items())
     methods = ", ".join(lists.methods)
@@ -140,24 +139,21 @@ def _refuse_lone_members(jobs: Jobs, config: ModelTrainingConfig) -> None:
         )
 
 
-def _ensemble_folds(jobs: Jobs, config: ModelTrainingConfig) -> Jobs:
+def _ensemble_folds(jobs: Jobs, have: Jobs, config: ModelTrainingConfig) -> Jobs:
+    """Folds that weights of ensembles need beside those that are there already."""
     if not WEIGHED & set(config.ensembles.methods):
         return []
     found = pools(jobs, config.ensembles.families).values()
     members = {job.model_id: job for pool in found for job in pool.values()}
-    folds = [fold for job in members.values() for fold in folds_of(job, config)]
+    known = {fold.job_id for fold in have}
+    wanted = (fold for job in members.values() for fold in folds_of(job, config))
+    folds = [fold for fold in wanted if fold.job_id not in known]
     _log.info(
         "ensembles: %s of folds besides, for the weights of %s",
         counted(len(folds), "model"),
         counted(len(members), "member"),
     )
     return folds
-
-
-def _missing(folds: Jobs, wanted: Jobs) -> Jobs:
-    """Folds, and those wanted for a model that has none yet."""
-    have = {fold.job_id for fold in folds}
-    return folds + [fold for fold in wanted if fold.job_id not in have]
 
 
 def _multi_task(jobs: Jobs, config: ModelTrainingConfig) -> Jobs:

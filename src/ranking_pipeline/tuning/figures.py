@@ -6,8 +6,6 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
 from ranking_pipeline.tuning.journal import require_optuna
 from ranking_pipeline.tuning.verdicts import Verdict
 
@@ -22,7 +20,7 @@ def figures(verdicts: Sequence[Verdict]) -> tuple[Figure, Figure, Figure]:
     which their titles name.
     """
     visualization = require_optuna().visualization
-    shown = min(verdicts, key=_doubt)
+    shown = min(verdicts, key=lambda verdict: verdict.p)
     study, name = shown.result.study, shown.result.plan.name
     history = visualization.plot_optimization_history(
         [verdict.result.study for verdict in verdicts], target_name="skill"
@@ -52,8 +50,3 @@ def _json(figure: Any, title: str) -> Figure:
     figure.update_layout(title=title)
     drawn: Figure = json.loads(figure.to_json())
     return drawn
-
-
-def _doubt(verdict: Verdict) -> float:
-    p = verdict.estimate.test.p
-    return p if np.isfinite(p) else 1.0

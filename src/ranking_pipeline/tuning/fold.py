@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -17,14 +18,13 @@ from ranking_pipeline.evaluation.measure import fill_with_median
 from ranking_pipeline.evaluation.metrics import auc_skill, rank_ic
 from ranking_pipeline.models.samples import Samples
 from ranking_pipeline.panel import to_cross_sections
-from ranking_pipeline.storage import sha256_json
+from ranking_pipeline.storage import number_or_null, sha256_json
 from ranking_pipeline.training.fit import fitted
 from ranking_pipeline.training.job import TrainingJob
-from ranking_pipeline.training.rows import training_rows
+from ranking_pipeline.training.rows import EVERY_ROW, training_rows
 from ranking_pipeline.tuning.fold_windows import FoldWindow
 
 Series = npt.NDArray[np.float64]
-_EVERY_ROW = 2**62
 
 
 @dataclass(frozen=True)
@@ -78,9 +78,19 @@ def run_fold(job: FoldJob) -> dict[str, Any]:
     entry = store.find(key)
     if entry is not None:
         return {"skill": entry.facts["skill"], "reused": True}
-    skill = [float(x) if np.isfinite(x) else None for x in fold_skill(job)]
+    skill = to_nulls(fold_skill(job))
     store.write(key, lambda folder: None, {"skill": skill})
     return {"skill": skill, "reused": False}
+
+
+def from_nulls(values: Sequence[float | None]) -> Series:
+    """Read a series as JSON has it."""
+    return np.array([np.nan if x is None else x for x in values], dtype=np.float64)
+
+
+def to_nulls(values: Series) -> list[float | None]:
+    """Give a series as JSON can have it."""
+    return [number_or_null(value) for value in values.tolist()]
 
 
 def fold_skill(job: FoldJob) -> Series:
@@ -128,7 +138,7 @@ def judged_rows(job: TrainingJob, fold: FoldWindow) -> Samples:
             window=None,
             learning_target="raw",
             sample_weights="none",
-            max_train_rows=_EVERY_ROW,
+            max_train_rows=EVERY_ROW,
         )
     )
     inside = (rows.bars >= fold.first_bar) & (rows.bars <= fold.last_bar)

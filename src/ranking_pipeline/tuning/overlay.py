@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import yaml
 
 from ranking_pipeline.tuning.verdicts import Verdict
@@ -49,15 +48,12 @@ def overlay_text(verdicts: Sequence[Verdict]) -> str:
 
 
 def _surest(verdicts: Sequence[Verdict]) -> dict[str, Verdict]:
-    """Pick the verdict that speaks for each family: the smallest q, then the gain."""
+    """Pick the verdict that speaks for each family: the smallest p, then the gain."""
     better = [verdict for verdict in verdicts if verdict.beats_default]
-    ordered = sorted(better, key=_doubt, reverse=True)
+    ordered = sorted(
+        better, key=lambda one: (one.p, -one.estimate.test.mean), reverse=True
+    )
     return {verdict.result.plan.base.family: verdict for verdict in ordered}
-
-
-def _doubt(verdict: Verdict) -> tuple[float, float]:
-    p = verdict.estimate.test.p
-    return (p if np.isfinite(p) else 1.0, -verdict.estimate.test.mean)
 
 
 def _changed(verdict: Verdict) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from ranking_pipeline.jobs.config import JobsConfig
 from ranking_pipeline.jobs.costs import Costs
 from ranking_pipeline.jobs.outcome import Outcome
 from ranking_pipeline.tuning.config import TuningConfig
+from ranking_pipeline.tuning.fold import from_nulls, to_nulls
 from ranking_pipeline.tuning.journal import require_optuna
 from ranking_pipeline.tuning.space import distributions
 from ranking_pipeline.tuning.study_plan import (
@@ -20,10 +21,8 @@ from ranking_pipeline.tuning.study_plan import (
     StudyPlan,
     fold_job,
     fold_series,
-    from_nulls,
     mean_skill,
     run_folds,
-    to_nulls,
 )
 
 if TYPE_CHECKING:

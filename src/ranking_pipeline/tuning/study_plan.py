@@ -19,7 +19,7 @@ from ranking_pipeline.jobs.spread import spread
 from ranking_pipeline.storage import sha256_json
 from ranking_pipeline.training.job import TrainingJob
 from ranking_pipeline.tuning.config import TuningConfig
-from ranking_pipeline.tuning.fold import FoldJob, run_fold
+from ranking_pipeline.tuning.fold import FoldJob, from_nulls, run_fold
 from ranking_pipeline.tuning.fold_windows import FoldWindow
 from ranking_pipeline.tuning.journal import require_optuna
 from ranking_pipeline.tuning.space import Dimension
@@ -122,16 +122,6 @@ def fold_series(outcome: Outcome) -> Series:
     if outcome.status != "done":
         raise UserError(f"tuning: {outcome.error.removeprefix('UserError: ')}")
     return from_nulls(outcome.value["skill"])
-
-
-def from_nulls(values: Sequence[float | None]) -> Series:
-    """Read a series as JSON has it."""
-    return np.array([np.nan if x is None else x for x in values], dtype=np.float64)
-
-
-def to_nulls(values: Series) -> list[float | None]:
-    """Give a series as JSON can have it."""
-    return [x if np.isfinite(x) else None for x in values.tolist()]
 
 
 def mean_skill(skill: Series) -> float:

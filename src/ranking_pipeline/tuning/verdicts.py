@@ -18,6 +18,7 @@ from ranking_pipeline.evaluation.inference import (
 )
 from ranking_pipeline.jobs.config import JobsConfig
 from ranking_pipeline.jobs.costs import Costs
+from ranking_pipeline.storage import number_or_null
 from ranking_pipeline.tuning.config import TuningConfig
 from ranking_pipeline.tuning.search import COMPLETE, FAILED, PRUNED, TrialResult
 from ranking_pipeline.tuning.study import StudyResult
@@ -28,6 +29,7 @@ from ranking_pipeline.tuning.study_plan import (
     mean_skill,
     run_folds,
 )
+from ranking_pipeline.wording import counted
 
 TRIAL_COLUMNS = (
     "study", "target", "family", "trial", "state", "value", "t", "n_bars",
@@ -64,6 +66,12 @@ class Verdict:
     q: float
     beats_default: bool
     reason: str
+
+    @property
+    def p(self) -> float:
+        """Give the p-value of the estimate; 1 where it was not tested."""
+        p = self.estimate.test.p
+        return p if np.isfinite(p) else 1.0
 
 
 def judge(
@@ -134,8 +142,9 @@ def _verdict(
         result.best.skill, result.default.skill, result.plan.block_bars, config.seed
     )
     reason = _refusal(result, estimate, q, config.false_discovery_rate)
+    trials = counted(len(result.trials), "trial")
     text = reason or (
-        f"the best of {len(result.trials)} trials gains {estimate.test.mean:+.4f} on "
+        f"the best of {trials} gains {estimate.test.mean:+.4f} on "
         f"{estimate.test.n_bars} bars that judged no trial"
     )
     return Verdict(result, chosen_on, *pair, estimate, q, not reason, text)
@@ -147,7 +156,8 @@ def _refusal(
     """Why the defaults stay; empty where they do not."""
     gain, test = estimate.test.mean, estimate.test
     if result.best.index == 0:
-        return f"none of {len(result.trials)} trials is better than the defaults"
+        n_trials = counted(len(result.trials), "trial")
+        return f"none of {n_trials} is better than the defaults"
     if not gain > 0:
         return f"the best trial loses {-gain:.4f} on bars that judged no trial"
     if level < 1 and not q <= level:
@@ -203,10 +213,10 @@ def _document(verdict: Verdict) -> dict[str, Any]:
         "estimate": {
             "first": plan.estimate.window.predict_start,
             "last": plan.estimate.window.predict_end,
-            "best": _number(mean_skill(verdict.best_estimate)),
-            "default": _number(mean_skill(verdict.default_estimate)),
+            "best": number_or_null(mean_skill(verdict.best_estimate)),
+            "default": number_or_null(mean_skill(verdict.default_estimate)),
             **_comparison(verdict.estimate),
-            "q": _number(verdict.q),
+            "q": number_or_null(verdict.q),
         },
     }
 
@@ -214,8 +224,8 @@ def _document(verdict: Verdict) -> dict[str, Any]:
 def _trial(trial: TrialResult, block_bars: int) -> dict[str, Any]:
     return {
         "trial": trial.index,
-        "value": _number(trial.value),
-        "t": _number(block_test(trial.skill, block_bars).t),
+        "value": number_or_null(trial.value),
+        "t": number_or_null(block_test(trial.skill, block_bars).t),
         "parameters": dict(sorted(trial.parameters.items())),
     }
 
@@ -223,19 +233,15 @@ def _trial(trial: TrialResult, block_bars: int) -> dict[str, Any]:
 def _comparison(found: PairedComparison) -> dict[str, Any]:
     test = found.test
     return {
-        "difference": _number(test.mean),
-        "t": _number(test.t),
-        "p": _number(test.p),
-        "interval": [_number(test.ci_low), _number(test.ci_high)],
+        "difference": number_or_null(test.mean),
+        "t": number_or_null(test.t),
+        "p": number_or_null(test.p),
+        "interval": [number_or_null(test.ci_low), number_or_null(test.ci_high)],
         "bootstrap_interval": [
-            _number(found.bootstrap_low),
-            _number(found.bootstrap_high),
+            number_or_null(found.bootstrap_low),
+            number_or_null(found.bootstrap_high),
         ],
-        "minimum_detectable_effect": _number(found.minimum_detectable_effect),
+        "minimum_detectable_effect": number_or_null(found.minimum_detectable_effect),
         "n_bars": test.n_bars,
         "n_blocks": test.n_blocks,
     }
-
-
-def _number(value: float) -> float | None:
-    return float(value) if np.isfinite(value) else None

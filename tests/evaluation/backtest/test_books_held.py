@@ -31,6 +31,7 @@ from ranking_pipeline.evaluation.backtest.portfolio import (
     portfolio_targets,
     unheld_months,
 )
+from ranking_pipeline.evaluation.backtest.portfolio_months import months_held
 from ranking_pipeline.evaluation.backtest.predictions import follow_predictions
 from ranking_pipeline.evaluation.backtest.section import backtest_section
 from ranking_pipeline.evaluation.backtest.setting import (
@@ -233,6 +234,8 @@ def test_a_delisted_name_is_settled_at_what_its_holders_got() -> None:
         assert rows.loc[last + 1, "turnover"] == pytest.approx(back, rel=1e-3)
         assert rows.loc[last + 2, "turnover"] == pytest.approx(1.02, abs=0.005)
         assert measured(found)["n_settled"] == 1
+        told = backtest_section(found).tables[0].caption
+        assert "ridge: 1 position in names that ended paid out without a trade." in told
     late = table.assign(date=pd.Timestamp(bars.trading_dates[last - 1]))
     with pytest.raises(UserError, match="AA has bars after its delisting"):
         follow(bars, reads=stored(bars, delistings=late))
@@ -299,8 +302,10 @@ def test_nothing_before_a_bar_depends_on_what_comes_after_it() -> None:
 
 def test_a_named_row_is_held_and_an_unknown_one_is_refused() -> None:
     assert follow(model_id="ridge", target="fwd_ret_1d").chosen == "ridge"
-    with pytest.raises(UserError, match=r"backtest.model_id: lasso.*ridge"):
+    with pytest.raises(UserError, match=r"backtest.model_id: 'lasso' is not.*ridge"):
         follow(model_id="lasso")
+    with pytest.raises(UserError, match="'reversal_5' is a baseline of the eval"):
+        follow(model_id="reversal_5")
     with pytest.raises(UserError, match=r"band_share 0\.1 is narrower"):
         follow(band_share=0.1)
 
@@ -372,7 +377,8 @@ def portfolio(rows: list[tuple[str, int, str, float]], bars: Panel) -> pd.DataFr
         for sector, bar, symbol, weight in rows
     ]  # fmt: skip
     names = ["month", "sector", "timestamp", "symbol", "leg", "weight"]
-    return pd.DataFrame(table, columns=names)
+    frame = pd.DataFrame(table, columns=names)
+    return frame.assign(source="model", model_version="ridge v. 01234567")
 
 
 def month_ends(bars: Panel) -> list[int]:
@@ -410,9 +416,10 @@ def test_a_monthly_portfolio_is_held_from_the_bar_after_its_as_of_bar() -> None:
     assert gross[first + 2] == pytest.approx(0.02, rel=1e-4)
     assert gross[second + 1] == pytest.approx(0.02, rel=1e-4)
     assert gross[second + 2] == pytest.approx(0.01, rel=1e-4)
-    assert gross[third + 2] == 0
+    # measured up to the sale of the last month: cash after it is no part of a year
+    assert own[-1] == third + 1
     turnover = held.set_index(own)["turnover"].dropna()
-    assert turnover.index.tolist() == [first + 1, second + 1, third + 1, BARS - 1]
+    assert turnover.index.tolist() == [first + 1, second + 1, third + 1]
     # one month of drift at +2 % leaves the whole capital in AA; then AA is sold
     np.testing.assert_allclose(turnover.iloc[:2], [1, 2])
     market = book(found, "equal_weight")
@@ -420,7 +427,11 @@ def test_a_monthly_portfolio_is_held_from_the_bar_after_its_as_of_bar() -> None:
     assert set(found.backtest.metrics["split"]) == {"test"}
     section = backtest_section(found)
     assert section.name == "portfolio_backtest"
-    assert section.lead.startswith("The monthly portfolio earned")
+    total = f"{100 * (held['equity'].iloc[-1] - 1):.1f} %"
+    assert section.lead.startswith(
+        f"The monthly portfolio (long and short) earned {total} net of costs in 2 months "
+        f"({found.months['test'][0]} to {found.months['test'][1]}, test split), at a rate"
+    )
     # one split: nothing is said of others, and no line is another baseline's
     assert section.figures[0].caption == "Net of costs, compounded."
     assert section.figures[1].caption == "portfolio, percent of capital."
@@ -434,16 +445,74 @@ def test_a_month_that_is_decided_between_two_splits_is_told() -> None:
     rows = [("Energy", end, "AA", 1.0) for end in ends]
     months = portfolio(rows, bars)
     names = months["month"].tolist()
-    blocks = (slice(0, ends[0] + 1), slice(ends[1] + 1, BARS))
+    blocks = {"one": slice(0, ends[0] + 1), "two": slice(ends[1] + 1, BARS)}
+
+    def unheld(blocks: dict[str, slice], lag: int) -> tuple[str, ...]:
+        return unheld_months(months, months_held(months, bars, blocks, lag))
+
     # the first is decided on the last bar of a split, the second between the two
-    assert unheld_months(months, bars, blocks, 1) == tuple(names[:2])
-    assert unheld_months(months, bars, blocks, 0) == (names[1],)
-    assert unheld_months(months, bars, (slice(0, BARS),), 1) == ()
+    assert unheld(blocks, 1) == tuple(names[:2])
+    assert unheld(blocks, 0) == (names[1],)
+    assert unheld({"one": slice(0, BARS)}, 1) == ()
     found = follow_portfolio(stored(bars), months, 1, backtest_config(), measuring())
     assert found.unheld == ()
     told = backtest_section(replace(found, unheld=("2020-07",))).tables[0].caption
     assert "between two splits and not held: 2020-07." in told
     assert "not held" not in backtest_section(found).tables[0].caption
+
+
+def test_a_long_portfolio_stands_beside_long_baselines() -> None:
+    bars = panel()
+    end = next(end for end in month_ends(bars) if end > FIRST_TEST)
+    months = portfolio([("Energy", end, "AA", 0.5), ("Energy", end, "BB", 0.5)], bars)
+
+    def held(**changes: Any) -> Found:
+        config = backtest_config(**changes)
+        return follow_portfolio(stored(bars), months, 1, config, measuring())
+
+    found = held()
+    assert set(found.backtest.metrics["legs"]) == {"long"}
+    section = backtest_section(found)
+    assert "The monthly portfolio (long-only) earned" in section.lead
+    assert f"in 1 month ({found.months['test'][0]}, test split)" in section.lead
+    assert "best long-only baseline" in section.lead
+    assert "baselines are long-only like the portfolio" in section.tables[0].caption
+    assert "both sides (0 to 2)" in section.tables[0].caption
+    # one leg is the whole capital, on either base
+    for other in (held(legs="long"), held(capital_base="gross")):
+        pd.testing.assert_frame_equal(other.backtest.returns, found.backtest.returns)
+    message = r"backtest\.legs 'short': the monthly portfolio is long only"
+    with pytest.raises(UserError, match=message):
+        held(legs="short")
+
+
+def test_the_backtest_of_a_portfolio_says_which_model_it_judges() -> None:
+    bars = panel()
+    end = next(end for end in month_ends(bars) if end > FIRST_TEST)
+    months = portfolio([("Energy", end, "AA", 1.0)], bars)
+
+    def held(table: pd.DataFrame) -> Found:
+        return follow_portfolio(stored(bars), table, 1, backtest_config(), measuring())
+
+    found = held(months)
+    assert measured(found, "portfolio")["score_source"] == "model"
+    assert measured(found, "portfolio")["model_version"] == "ridge v. 01234567"
+    assert measured(found, "equal_weight")["model_version"] == ""
+    assert "Its scores are those of ridge v. 01234567." in backtest_section(found).lead
+    found = held(months.assign(source="algorithmic_only", model_version=""))
+    assert measured(found, "portfolio")["score_source"] == "algorithmic_only"
+    assert "Algorithmic_only: no model took part" in backtest_section(found).lead
+    with pytest.raises(UserError, match="lacks the column model_version: run kedro"):
+        held(months.drop(columns="model_version"))
+
+
+def test_months_that_no_split_can_trade_are_told() -> None:
+    bars = panel()
+    months = portfolio([("Energy", FIRST_TEST + 5, "AA", 1.0)], bars)
+    # first traded after the panel's end
+    found = follow_portfolio(stored(bars), months, BARS, backtest_config(), measuring())
+    told = f"these months are decided and traded: {found.unheld[0]}."
+    assert told in backtest_section(found).lead
 
 
 def test_a_portfolio_that_is_empty_or_of_other_bars_is_refused() -> None:

@@ -120,7 +120,12 @@ def test_other_weights_make_another_portfolio() -> None:
     own = portfolio_entry(table, "both")
     assert own == portfolio_entry(table.copy(), "both")
     others = portfolio_entry(table.assign(weight=0.5), "both")
-    assert len({own, others, portfolio_entry(table, "long")}) == 3
+    assert own != others
+    # its only leg is all of it; a leg of two is another book
+    assert own == portfolio_entry(table, "long")
+    short = table.assign(symbol="BB", weight=-1.0)
+    both = pd.concat([table, short], ignore_index=True)
+    assert portfolio_entry(both, "both") != portfolio_entry(both, "long")
 
 
 def test_rows_of_the_same_run_stay_its_own_beside_a_portfolio(tmp_path: Path) -> None:

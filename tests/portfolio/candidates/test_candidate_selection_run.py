@@ -97,10 +97,12 @@ def test_everything_shows_in_kedro_viz(catalog: DataCatalog) -> None:
 
 
 def test_a_second_run_fits_nothing_and_gives_the_same(
-    place: Place, catalog: DataCatalog
+    place: Place, catalog: DataCatalog, caplog: pytest.LogCaptureFixture
 ) -> None:
     before = catalog.load("sector_indicators")
     place.run(ONLY, params=CHOICE)
+    told = [one.message for one in caplog.records if one.levelname == "WARNING"]
+    assert sum("sectors are undated or never change" in text for text in told) == 1
     again = place.catalog()
     pd.testing.assert_frame_equal(before, again.load("sector_indicators"))
     costs = again.load("candidate_costs")[0]

@@ -37,6 +37,14 @@ def test_the_live_month_is_there_once_the_month_before_is_over() -> None:
         trade_months(over[:-1], **ALL)
     asked = trade_months(over[:-1], first=None, last="2020-02", history_bars=1)
     assert over[asked.bars].astype(str).tolist() == ["2020-01-30"]
+    assert asked.early
+
+
+def test_only_the_month_after_an_unfinished_one_is_early() -> None:
+    over = days("2020-01-02", 22)
+    for dates, last in ((over, "2020-02"), (days("2019-12-02", 43), "2020-01")):
+        asked = trade_months(dates, first=None, last=last, history_bars=1)
+        assert not asked.early
 
 
 def test_a_month_ends_on_the_last_weekday_that_trades() -> None:

@@ -76,6 +76,9 @@ def test_the_shipped_windows_are_those_of_the_definition(
     }  # fmt: skip
     assert config.chosen() == GICS
     assert config.history_bars() == 121
+    short = {name: {"moving_average_bars": 60, "momentum_bars": 20} for name in windows}
+    slow = config.model_validate(section(base_parameters) | {"sector_windows": short})
+    assert slow.history_bars() == 60 + config.slope_bars
     weights = config.weights
     assert (weights.momentum, weights.moving_average, weights.volatility) == (
         0.5, 0.3, 0.2,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,12 +30,14 @@ from ranking_pipeline.portfolio.candidates.garch_fit import (
     NOT_CONVERGED,
     TIES,
 )
+from ranking_pipeline.portfolio.candidates.known_fits import Fits
 from ranking_pipeline.portfolio.candidates.months import TradeMonths, trade_months
 from ranking_pipeline.portfolio.candidates.volatility import VolatilityOverWorkers
 from ranking_pipeline.portfolio.candidates.volatility_requests import OwnReturns
 from ranking_pipeline.storage import PanelHandle, sha256_file, write_panel
 
 Measure = Callable[..., VolatilityOverWorkers]
+DAYS = np.timedelta64(9, "D")
 OPTIONS = GarchConfig(
     solver="own",
     window_returns=120,
@@ -166,17 +169,22 @@ def test_what_is_known_is_not_fitted_again(
     assert len(fitted) == wanted.sum()
 
 
-def test_a_new_month_asks_for_its_own_year_again(
+def test_a_month_is_fitted_once_whatever_months_and_bars_are_asked_for(
     panel: Panel, measure: Measure, fitted: list[int]
 ) -> None:
-    shorter = months_of(panel, "2021-02")
-    measure(panel)(panel, shorter, wanted_of(panel, shorter))
+    whole = months_of(panel, "2021-03")
+    wanted = wanted_of(panel, whole)
+    expected = measure(panel, enabled=False)(panel, whole, wanted)
+    short = panel.cut(slice(0, int(whole.bars[-2]) + 1))
     fitted.clear()
-    longer = months_of(panel, "2021-03")
-    wanted = wanted_of(panel, longer)
-    measure(panel)(panel, longer, wanted)
-    year = panel.trading_dates[longer.bars].astype("M8[Y]") == np.datetime64("2021")
-    assert len(fitted) == wanted[year].sum() > 0
+    some = TradeMonths(whole.months[3:-1], whole.bars[3:-1])
+    measure(short)(short, some, wanted[3:-1])
+    assert len(fitted) == wanted[3:-1].sum()
+    fitted.clear()
+    found = measure(panel)(panel, whole, wanted)
+    assert len(fitted) == wanted[:3].sum() + wanted[-1].sum() > 3
+    for name, values in vars(expected).items():
+        np.testing.assert_array_equal(values, getattr(found, name))
 
 
 def test_later_bars_and_other_names_leave_what_is_known(
@@ -192,6 +200,45 @@ def test_later_bars_and_other_names_leave_what_is_known(
     moved = panel_of(values[:, :, 3].astype(np.float64), [0, 0, 1, 1])
     measure(moved)(moved, months, wanted)
     assert fitted == []
+
+
+def test_a_moved_close_is_fitted_again_where_a_window_holds_it(
+    panel: Panel, measure: Measure, fitted: list[int]
+) -> None:
+    months = months_of(panel)
+    wanted = wanted_of(panel, months)
+    measure(panel)(panel, months, wanted)
+    fitted.clear()
+    closes = panel.field("close").astype(np.float64)
+    closes[0, 150] *= 1.5
+    moved = panel_of(closes, [0, 0, 1, 1])
+    found = measure(moved)(moved, months, wanted)
+    holds = (months.bars >= 150) & (months.bars - 120 < 151)
+    assert len(fitted) == holds.sum() > 0
+    cold = measure(moved, enabled=False)(moved, months, wanted)
+    for name, values in vars(cold).items():
+        np.testing.assert_array_equal(values, getattr(found, name))
+
+
+def test_an_old_fit_is_not_believed_though_its_entry_has_grown_since(
+    panel: Panel, measure: Measure, fitted: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made_now = Fits.made_now
+
+    def long_ago(*args: Any) -> Fits:
+        return replace(made_now(*args), born=made_now(*args).born - DAYS)
+
+    months = months_of(panel)
+    wanted = wanted_of(panel, months)
+    early, late = wanted.copy(), wanted.copy()
+    early[-2:], late[:-2] = False, False
+    with monkeypatch.context() as patched:
+        patched.setattr(Fits, "made_now", long_ago)
+        measure(panel)(panel, months, early)
+    measure(panel)(panel, months, late)
+    fitted.clear()
+    measure(panel, ttl_days=5.0)(panel, months, wanted)
+    assert len(fitted) == early.sum()
 
 
 def test_a_failed_name_stops_the_run_and_keeps_the_others(

@@ -15,6 +15,7 @@ from ranking_pipeline.evaluation.backtest.config import BacktestConfig
 from ranking_pipeline.evaluation.baselines import baseline_scores
 from ranking_pipeline.evaluation.config import EvaluationConfig
 from ranking_pipeline.evaluation.measure import fill_with_median
+from ranking_pipeline.evaluation.model_row import model_row
 from ranking_pipeline.evaluation.model_scores import members
 from ranking_pipeline.evaluation.view import View
 from ranking_pipeline.models.assemble import locate
@@ -24,7 +25,6 @@ from ranking_pipeline.portfolio.backtest import banded_weights, equal_weights
 Matrix = npt.NDArray[np.float64]
 CHOSEN, BASELINE, BENCHMARK = "chosen", "baseline", "benchmark"
 MARKET = "equal_weight"
-_SHOWN = 10
 
 
 @dataclass(frozen=True)
@@ -129,25 +129,10 @@ def held_row(
     UserError
         Where the row that the parameters name is none or several of the leaderboard's.
     """
-    rows = leaderboard[leaderboard["kind"] == "model"]
-    named = config.model_id is not None
-    fits = rows["model_id"] == config.model_id if named else rows["chosen"]
-    if config.target is not None:
-        fits &= rows["target"] == config.target
-    found = rows[fits.astype(bool)]
-    if len(found) == 1:
-        return {str(key): value for key, value in found.iloc[0].items()}
-    if found.empty and not named and config.target is None:
+    chosen = leaderboard["kind"].eq("model") & leaderboard["chosen"]
+    if config.model_id is None and config.target is None and not chosen.any():
         return None
-    known = [f"{row} ({target})" for row, target in zip(
-        rows["model_id"], rows["target"], strict=True
-    )]  # fmt: skip
-    more = f" and {len(known) - _SHOWN} more" if len(known) > _SHOWN else ""
-    what = f"{config.model_id or 'the chosen row'} of {config.target or 'any target'}"
-    raise UserError(
-        f"backtest.model_id: {what} is {len(found)} rows of the leaderboard, not one; "
-        f"there are: {', '.join(known[:_SHOWN]) or 'no model rows'}{more}"
-    )
+    return model_row(leaderboard, "backtest", config.model_id, config.target)
 
 
 def row_score(

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
@@ -16,6 +19,12 @@ from ranking_pipeline.evaluation.backtest.books import (
 )
 from ranking_pipeline.evaluation.backtest.config import BacktestConfig
 from ranking_pipeline.evaluation.backtest.exchange import Search
+from ranking_pipeline.evaluation.backtest.portfolio_months import (
+    held_legs,
+    months_held,
+    scored_by,
+    until,
+)
 from ranking_pipeline.evaluation.backtest.setting import (
     Found,
     Stored,
@@ -42,6 +51,8 @@ def follow_portfolio(
 ) -> Found:
     """Hold the monthly portfolio, and beside it what is decided on the same bars.
 
+    Baselines have the legs that the portfolio has: a long one stands beside long ones.
+
     Parameters
     ----------
     stored : Stored
@@ -59,7 +70,7 @@ def follow_portfolio(
     Raises
     ------
     UserError
-        For an empty portfolio, or parameters of another source.
+        For an empty portfolio, legs that it lacks, or parameters of another source.
     """
     for name in ("model_id", "target", "band_share", "rebalance_bars"):
         if getattr(config, name) is not None:
@@ -70,22 +81,33 @@ def follow_portfolio(
     panel = stored.panel
     wanted = portfolio_targets(portfolio, panel)
     decided = np.isfinite(wanted).any(axis=1)
-    rules = rules_of(panel, 1, lag_bars, config, evaluation)
-    view = view_of(panel, config, evaluation)
-    exchange = exchange_of(stored, rules, config, NAMES)
-    follower = Follower(view, None, 1, tuple(exchange.blocks.values()))
+    own = config.model_copy(update={"legs": held_legs(portfolio, config.legs)})
+    rules = rules_of(panel, 1, lag_bars, own, evaluation)
+    view = view_of(panel, own, evaluation)
+    exchange = exchange_of(stored, rules, own, NAMES)
     # a bar that only ends a month without a successor holds nothing in any book
     invested = decided & (np.abs(np.nan_to_num(wanted)).sum(axis=1) > 0)
-    references = reference_books(
-        panel, follower, invested, config, evaluation.random_seed
-    )
+    blocks, last = exchange.blocks, int(np.flatnonzero(decided)[-1])
+    if not invested[last]:
+        blocks = until(blocks, last + lag_bars)
+    months = months_held(portfolio, panel, blocks, lag_bars)
+    exchange = replace(exchange, blocks={name: blocks[name] for name in months})
+    follower = Follower(view, None, 1, tuple(exchange.blocks.values()))
+    references = reference_books(panel, follower, invested, own, evaluation.random_seed)
     books = [
         Book(PORTFOLIO, CHOSEN, wanted),
         *(_flat_where(book, decided & ~invested) for book in references),
     ]
     trials = count_trials(stored.ledger)
+    source, version = scored_by(portfolio)
+    tables = run_backtest(books, rules, exchange, Search(trials.total, {}))
+    own_rows = tables.metrics["kind"] == CHOSEN
+    told = tables.metrics.assign(
+        score_source=np.where(own_rows, source, ""),
+        model_version=np.where(own_rows, version, ""),
+    )
     return Found(
-        run_backtest(books, rules, exchange, Search(trials.total, {})),
+        replace(tables, metrics=told),
         "portfolio",
         PORTFOLIO,
         "",
@@ -94,29 +116,26 @@ def follow_portfolio(
         view.tail_share,
         None,
         view.over_time,
-        unheld_months(portfolio, panel, tuple(exchange.blocks.values()), lag_bars),
+        unheld_months(portfolio, months),
+        months,
+        source,
+        version,
     )
 
 
 def unheld_months(
-    portfolio: pd.DataFrame, panel: Panel, blocks: tuple[slice, ...], lag_bars: int
+    portfolio: pd.DataFrame, held: Mapping[str, Sequence[str]]
 ) -> tuple[str, ...]:
     """Trade months whose decision or first trade lies in the gap after a split.
 
     Parameters
     ----------
     portfolio : DataFrame
-        month, timestamp, symbol.
-    panel : Panel
-    blocks : tuple of slice
-        Bars of each split.
-    lag_bars : int
+        month.
+    held : mapping of split to months
     """
-    bars, _ = locate(panel, portfolio, "batch_predictions")
-    inside = np.zeros(len(bars), dtype=np.bool_)
-    for block in blocks:
-        inside |= (bars >= block.start) & (bars + lag_bars < block.stop)
-    return tuple(sorted(set(portfolio["month"].astype(str)[~inside])))
+    known = {month for months in held.values() for month in months}
+    return tuple(sorted(set(portfolio["month"].astype(str)) - known))
 
 
 def portfolio_targets(portfolio: pd.DataFrame, panel: Panel) -> Matrix:

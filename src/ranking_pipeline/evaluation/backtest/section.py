@@ -8,7 +8,9 @@ from ranking_pipeline.evaluation.backtest import figures
 from ranking_pipeline.evaluation.backtest.equity import equity_and_drawdown
 from ranking_pipeline.evaluation.backtest.setting import Found
 from ranking_pipeline.evaluation.backtest.words import (
+    happened,
     lead,
+    nothing_held,
     rules_caption,
     trials_caption,
     why_apart,
@@ -59,8 +61,8 @@ def backtest_section(found: Found) -> Section:
     if not splits:
         nothing: FigureDict = {"data": [], "layout": {}}
         drawn = tuple(Figure(text, nothing) for text in FIGURE_TITLES)
-        reason = "Nothing was held: no bar of the splits has enough symbols to trade."
-        return Section(name, title, reason, (_trials_table(found),), drawn)
+        told = nothing_held(found)
+        return Section(name, title, told, (_trials_table(found),), drawn)
     tables = [_books_table(found, split, first=not i) for i, split in enumerate(splits)]
     tables.insert(1, _trials_table(found))
     return Section(
@@ -83,7 +85,8 @@ def _books_table(found: Found, split: str, *, first: bool) -> Table:
     if rows["n_bars"].nunique() == 1:
         kept = [column for column in kept if column[0] != "n_bars"]
         span = f"{int(rows['n_bars'].iloc[0]):,} bars held, {span}"
-    caption = span + (rules_caption(found) if first else why_apart(found, split))
+    rules = rules_caption(found) if first else why_apart(found, split)
+    caption = f"{span}{happened(found, split)}{rules}"
     return table_of(
         rows,
         f"Books, {split} split",

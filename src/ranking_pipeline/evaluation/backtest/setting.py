@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import pandas as pd
@@ -61,6 +61,11 @@ class Found:
         Whether the books follow each symbol's own past, for want of a cross-section.
     unheld : tuple of str
         Months of a portfolio that no split has the bars for.
+    months : mapping of split to tuple of str
+        Months of a portfolio that were held, in order; empty for predictions.
+    score_source, model_version : str
+        Of a portfolio: ``model`` with its version, or ``algorithmic_only`` without;
+        empty for predictions, whose row names its model.
     """
 
     backtest: Backtest
@@ -73,6 +78,9 @@ class Found:
     band_share: float | None
     over_time: bool
     unheld: tuple[str, ...] = ()
+    months: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    score_source: str = ""
+    model_version: str = ""
 
 
 def rules_of(

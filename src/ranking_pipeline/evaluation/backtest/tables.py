@@ -144,7 +144,7 @@ def _metrics(
 
 def _flat(found: BookStatistics, room: Capacity, chosen: bool) -> dict[str, Any]:
     """Statistics of a book as one flat row."""
-    nested = ("deflated_sharpe", "net_test", "drawdown", "market")
+    nested = ("deflated_sharpe", "net_test", "market")
     plain = {name: value for name, value in vars(found).items() if name not in nested}
     for name in ("gross", "cost", "borrow", "net"):
         plain[f"{name}_bps_per_bar"] = plain.pop(f"{name}_per_bar") / BPS
@@ -159,7 +159,6 @@ def _flat(found: BookStatistics, room: Capacity, chosen: bool) -> dict[str, Any]
         "n_trials": deflated.n_trials,
         "trial_variance": deflated.trial_variance if chosen else missing,
         "variance_source": deflated.variance_source if chosen else "",
-        "max_drawdown": found.drawdown.depth,
         "beta": found.market.beta,
         "beta_t": found.market.beta_t,
         "alpha_bps_per_bar": found.market.alpha / BPS,

@@ -145,7 +145,9 @@ def portfolio_entry(portfolio: pd.DataFrame, legs: str) -> str:
     stamps, symbols = portfolio["timestamp"].astype(str), portfolio["symbol"]
     cells = zip(stamps, symbols.astype(str), map(str, weights), strict=True)
     entry = f"{BOOK}|portfolio|{digest(*(' '.join(cell) for cell in cells))}"
-    return entry if legs == "both" else f"{entry}|{legs}"
+    # a leg that is all of the portfolio is no other book
+    whole = legs == "both" or len(np.unique(np.sign(weights))) < 2
+    return entry if whole else f"{entry}|{legs}"
 
 
 def tuning_entries(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
@@ -11,8 +11,22 @@ import pandas as pd
 from ranking_pipeline.evaluation.backtest.books import BASELINE, CHOSEN, MARKET
 from ranking_pipeline.evaluation.backtest.setting import Found
 from ranking_pipeline.evaluation.formats import format_cell, percent
+from ranking_pipeline.evaluation.prediction_text import ALGORITHMIC
+from ranking_pipeline.wording import counted, shortened
 
 MONTHS_SHOWN = 6
+_UNSOLD = 5e-4  # of the capital; less is 0.0 % in print
+_SIDES = {"both": "long and short", "long": "long-only", "short": "short-only"}
+
+
+def nothing_held(found: Found) -> str:
+    """Why no book was held on any split."""
+    if found.unheld:
+        return (
+            "Nothing was held: no split has the bars on which these months are decided "
+            f"and traded: {shortened(found.unheld, MONTHS_SHOWN)}."
+        )
+    return "Nothing was held: no bar of the splits has enough symbols to trade."
 
 
 def lead(found: Found, split: str) -> str:
@@ -24,10 +38,8 @@ def lead(found: Found, split: str) -> str:
     row = rows.get(found.chosen)
     if row is None:
         return f"{found.chosen} was never held on the {split} split."
-    name = found.chosen if found.source == "predictions" else "The monthly portfolio"
     sentence = (
-        f"{name} earned {_percent(row['annual_return'])} a year net of "
-        f"costs on the {split} split (Sharpe {_number(row['sharpe'])}, t "
+        f"{_earned(found, split, row)} (Sharpe {_number(row['sharpe'])}, t "
         f"{format_cell(row['net_t'], 't')}, deepest fall {_percent(row['max_drawdown'])}"
         "); "
     )
@@ -35,9 +47,38 @@ def lead(found: Found, split: str) -> str:
         f"after {int(row['n_trials']):,} trials the probability of a true Sharpe ratio "
         f"above luck is {_percent(row['deflated_sharpe'])}. "
         if math.isfinite(row["deflated_sharpe"])
-        else "there are too few bars to say how much of it is luck. "
+        else f"{counted(int(row['n_bars']), 'bar')} are too few to say how much of it "
+        "is luck. "
     )
-    return sentence + _others(rows)
+    told = (sentence + _others(rows), _scored_by(found))
+    return " ".join(part for part in told if part)
+
+
+def _scored_by(found: Found) -> str:
+    """Which model scored a portfolio, or that none did; "" for predictions."""
+    if found.score_source == "model":
+        return f"Its scores are those of {found.model_version}."
+    if not found.score_source:
+        return ""
+    return f"{ALGORITHMIC[0].upper()}{ALGORITHMIC[1:]}."
+
+
+def _earned(found: Found, split: str, row: Mapping[str, Any]) -> str:
+    """What the chosen book earned; of a portfolio also in which months, and all in all."""
+    a_year = _percent(row["annual_return"])
+    if found.source == "predictions":
+        return (
+            f"{found.chosen} earned {a_year} a year net of costs on the {split} split"
+        )
+    months, returns = found.months[split], found.backtest.returns
+    own = (returns["book"] == found.chosen) & (returns["split"] == split)
+    total = float(returns.loc[own, "equity"].iloc[-1]) - 1.0
+    span = months[0] if len(months) == 1 else f"{months[0]} to {months[-1]}"
+    return (
+        f"The monthly portfolio ({_SIDES[row['legs']]}) earned {_percent(total)} net of "
+        f"costs in {counted(len(months), 'month')} ({span}, {split} split), at a rate of "
+        f"{a_year} a year"
+    )
 
 
 def _by_book(metrics: pd.DataFrame, split: str) -> dict[str, dict[str, Any]]:
@@ -56,12 +97,34 @@ def _others(rows: dict[str, dict[str, Any]]) -> str:
     parts = []
     if sharpes:
         best = max(sharpes, key=sharpes.__getitem__)
-        parts.append(f"the best baseline, {best}, shows {_number(sharpes[best])}")
+        legs = str(rows[best]["legs"])
+        sides = "" if legs == "both" else f"{_SIDES[legs]} "
+        parts.append(
+            f"the best {sides}baseline, {best}, shows {_number(sharpes[best])}"
+        )
     if MARKET in rows:
         market = _number(rows[MARKET]["sharpe"])
         parts.append(f"the equal-weight market {market}")
     told = " and ".join(parts)
     return f"{told[:1].upper()}{told[1:]}." if told else ""
+
+
+def happened(found: Found, split: str) -> str:
+    """Ends that the chosen book met on a split: delistings, ruin, what was not sold."""
+    row = _by_book(found.backtest.metrics, split).get(found.chosen)
+    if row is None:
+        return ""
+    told = []
+    if row["n_settled"]:
+        count = counted(int(row["n_settled"]), "position")
+        told.append(f"{count} in names that ended paid out without a trade")
+    if row["n_insolvent"]:
+        told.append(f"{counted(int(row['n_insolvent']), 'book')} lost and entered anew")
+    if row["unsold"] >= _UNSOLD:
+        told.append(
+            f"{_percent(row['unsold'])} of the capital in halted names not sold at the end"
+        )
+    return f"{found.chosen}: {', '.join(told)}. " if told else ""
 
 
 def why_apart(found: Found, split: str) -> str:
@@ -75,21 +138,24 @@ def rules_caption(found: Found) -> str:
     """By what rules the books were held, and what the columns mean."""
     row = found.backtest.metrics.iloc[0]
     share = "" if found.over_time else f" {percent(found.tail_share)} of the symbols"
-    sides = {"both": "long and short", "long": "long", "short": "short"}[row["legs"]]
+    sides = _SIDES[row["legs"]]
     base = {"leg": "the notional of one leg", "gross": "the notional of both legs"}
     if found.source == "portfolio":
         how = (
             "The portfolio of a month is decided at the close of its as-of bar and "
-            f"held until the next one; baselines are {sides}{share}, decided on the "
-            "same bars. "
+            "held until the next one, the last one until its month or the bars end; "
+            f"baselines are {sides} like the portfolio,{share or ' all symbols'}, "
+            "decided on the same bars. "
         )
         if found.unheld:
-            how += f"Decided between two splits and not held: {_list(found.unheld)}. "
+            months = shortened(found.unheld, MONTHS_SHOWN)
+            how += f"Decided between two splits and not held: {months}. "
     else:
         how = f"Every book is {sides}{share}; {_stagger(row)}. "
     if found.band_share is not None:
         how += f"A held name stays inside {percent(found.band_share)}. "
     close = "sold at the last bar, " if row["exit_at_end"] else "left open at the end, "
+    most = 4 if (row["legs"], row["capital_base"]) == ("both", "leg") else 2
     text = (
         f"{how}Trades enter {_bars(int(row['lag_bars']))} after the decision. Costs are "
         f"{row['cost_bps_per_side']:g} bps a side of the traded notional, entry included"
@@ -98,8 +164,8 @@ def rules_caption(found: Found) -> str:
         f"times {row['periods_per_year']:g} periods, as for the Sharpe ratio; t comes "
         f"from block means of {int(row['block_bars'])} bars. PSR is the probability "
         "that the true Sharpe ratio is above 0, DSR that it is above the best that luck "
-        "gives in as many trials. Turnover is per rebalance, both sides (0 to 4). Beta "
-        "is to the equal-weight mean return. With the capacity, half of the traded "
+        f"gives in as many trials. Turnover is per rebalance, both sides (0 to {most}). "
+        "Beta is to the equal-weight mean return. With the capacity, half of the traded "
         f"notional stays below {percent(row['volume_share'])} of what its names usually "
         "trade in a bar, in millions of the prices’ currency."
     )
@@ -144,7 +210,8 @@ def trials_caption(found: Found) -> str:
     source = (
         "of the per-bar Sharpe ratios of this run’s rows on the same split"
         if row["variance_source"] == "trials"
-        else "of Sharpe ratios without skill, 1 / bars"
+        else "of Sharpe ratios without skill, 1 / bars, because this run’s rows are fewer "
+        "than ten or differ by less"
     )
     lucky = format_cell(float(row["lucky_sharpe"]), "number")
     return (
@@ -152,12 +219,6 @@ def trials_caption(found: Found) -> str:
         f"split the luckiest of {int(row['n_trials']):,} would show an annual Sharpe "
         f"ratio of {lucky}."
     )
-
-
-def _list(months: Sequence[str]) -> str:
-    shown = ", ".join(months[:MONTHS_SHOWN])
-    more = len(months) - MONTHS_SHOWN
-    return f"{shown} and {more} more" if more > 0 else shown
 
 
 def _percent(value: float) -> str:

@@ -12,9 +12,8 @@ from pydantic import Field
 from ranking_pipeline.config import Config
 from ranking_pipeline.errors import UserError
 from ranking_pipeline.models.base import PredictionOutput
-from ranking_pipeline.models.boosting import BoostedTrees, RoundsConfig
+from ranking_pipeline.models.boosting import BoostedTrees, HistogramConfig
 from ranking_pipeline.models.classes import (
-    CLASSES,
     class_output,
     label,
     normalised,
@@ -22,6 +21,7 @@ from ranking_pipeline.models.classes import (
 )
 from ranking_pipeline.models.registry import register
 from ranking_pipeline.models.samples import Samples
+from ranking_pipeline.models.tasks import CLASSES, TASKS
 
 if TYPE_CHECKING:
     import catboost
@@ -32,7 +32,7 @@ _LOSS = {"regression": "RMSE", "binary": "Logloss", "three_class": "MultiClass"}
 _OF_THE_RUN = ("training", "train_finish_time", "model_guid")
 
 
-class CatBoostConfig(RoundsConfig):
+class CatBoostConfig(HistogramConfig):
     """Parameters of the CatBoost family."""
 
     max_depth: int = Field(gt=0, le=16, description="depth of each tree")
@@ -50,9 +50,8 @@ class CatBoostModel(BoostedTrees):
 
     family: ClassVar[str] = "catboost"
     description: ClassVar[str] = "gradient boosting, symmetric trees (CatBoost)"
-    device: ClassVar[str] = "cpu"
     extra: ClassVar[str] = "catboost"
-    tasks: ClassVar[frozenset[str]] = frozenset(_LOSS)
+    tasks: ClassVar[frozenset[str]] = TASKS
     config_type: ClassVar[type[Config]] = CatBoostConfig
 
     _booster: catboost.CatBoost

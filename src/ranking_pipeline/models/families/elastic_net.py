@@ -9,7 +9,6 @@ from pydantic import Field
 
 from ranking_pipeline.config import Config
 from ranking_pipeline.errors import UserError
-from ranking_pipeline.models.classes import CLASSES
 from ranking_pipeline.models.linear import (
     LinearConfig,
     LinearModel,
@@ -19,6 +18,7 @@ from ranking_pipeline.models.linear import (
 from ranking_pipeline.models.registry import register
 from ranking_pipeline.models.samples import Samples
 from ranking_pipeline.models.standardise import FloatArray
+from ranking_pipeline.models.tasks import TASKS
 
 _MAX_SWEEPS, _TOLERANCE = 20_000, 1e-9
 
@@ -52,7 +52,7 @@ class ElasticNetModel(LinearModel):
 
     family: ClassVar[str] = "elastic_net"
     description: ClassVar[str] = "elastic net, linear probability for classes"
-    tasks: ClassVar[frozenset[str]] = frozenset({"regression", *CLASSES})
+    tasks: ClassVar[frozenset[str]] = TASKS
     config_type: ClassVar[type[Config]] = ElasticNetConfig
 
     def fit(self, train: Samples, validation: Samples | None) -> None:

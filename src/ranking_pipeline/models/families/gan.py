@@ -28,12 +28,13 @@ from ranking_pipeline.models.own_epochs import train_epochs
 from ranking_pipeline.models.own_network import OwnNetworkModel
 from ranking_pipeline.models.registry import register
 from ranking_pipeline.models.samples import Samples
+from ranking_pipeline.models.standardise import ClippedConfig
 
 # Gulrajani et al. (2017) train both networks with little memory of past slopes.
 _BETAS = (0.5, 0.9)
 
 
-class GanConfig(AdamConfig):
+class GanConfig(ClippedConfig, AdamConfig):
     """Parameters of the gan family."""
 
     noise: int = Field(gt=0, description="dimensions of a draw of noise")
@@ -54,9 +55,6 @@ class GanConfig(AdamConfig):
         description="share of the averaged generator that each of its steps keeps; 0 "
         "takes the newest one",
     )
-    clip_sigma: float = Field(
-        gt=0, description="standardised factors are clipped at this many deviations"
-    )
 
 
 @register
@@ -71,12 +69,10 @@ class GanModel(OwnNetworkModel):
     Returns alone can be drawn: there are no classes here. Rows with weights are weighed
     in both networks and in validation.
 
-    Measured, its mean is a poor score: rank IC of 5-day returns .003 against .009 of
-    mlp on real daily bars (means of 3 seeds, standard error about .01) and .028 against
-    .072 in a simulated market (one seed), at ten times the time. What it adds are
-    quantiles; their spread follows the factors only with a small ``slope_penalty``: for
-    rows with noise of 1 and of 0.3 it was 0.59 and 0.53 with 1, and 0.90 and 0.31 with
-    0.1.
+    Measured beside mlp by ``python -m benchmarks families``, its mean gains nothing, at
+    many times the time. What it adds are quantiles; their spread follows the factors
+    only with a small ``slope_penalty``: for rows with noise of 1 and of 0.3 it was 0.59
+    and 0.53 with 1, and 0.90 and 0.31 with 0.1.
     """
 
     family: ClassVar[str] = "gan"

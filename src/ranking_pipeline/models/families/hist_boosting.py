@@ -2,36 +2,34 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
 from ranking_pipeline.config import Config
-from ranking_pipeline.models.base import BaseModel, PredictionOutput
-from ranking_pipeline.models.boosting import RoundsConfig
+from ranking_pipeline.models.array_model import ArrayModel
+from ranking_pipeline.models.base import PredictionOutput
+from ranking_pipeline.models.boosting import Boosting, HistogramConfig
 from ranking_pipeline.models.classes import (
-    CLASSES,
     all_classes,
     class_output,
     encode,
     label,
     leaf_size,
-    loss_history,
     normalised,
     present_classes,
 )
 from ranking_pipeline.models.registry import register
 from ranking_pipeline.models.samples import Samples
+from ranking_pipeline.models.tasks import TASKS
 from ranking_pipeline.models.tree_arrays import Tree, TreeArrays
 
-_FILE = "model.safetensors"
 _PRESENT = "present"
 
 
-class HistBoostingConfig(RoundsConfig):
+class HistBoostingConfig(HistogramConfig):
     """Parameters of the hist_boosting family."""
 
     max_bins: int = Field(gt=1, le=255, description="histogram bins per feature")
@@ -43,7 +41,7 @@ class HistBoostingConfig(RoundsConfig):
 
 
 @register
-class HistBoostingModel(BaseModel):
+class HistBoostingModel(Boosting, ArrayModel):
     """Gradient boosting on histograms, as LightGBM does it, of every row in each tree.
 
     The library would stop on a random part of the training rows, which overlap in time
@@ -53,23 +51,18 @@ class HistBoostingModel(BaseModel):
 
     family: ClassVar[str] = "hist_boosting"
     description: ClassVar[str] = "gradient boosting on histograms (scikit-learn)"
-    device: ClassVar[str] = "cpu"
-    weighted: ClassVar[bool] = True
-    tasks: ClassVar[frozenset[str]] = frozenset({"regression", *CLASSES})
+    tasks: ClassVar[frozenset[str]] = TASKS
     config_type: ClassVar[type[Config]] = HistBoostingConfig
-
-    _trees: TreeArrays
-    _present: npt.NDArray[np.intp]
 
     def fit(self, train: Samples, validation: Samples | None) -> None:
         """Boost on ``train``; stop early on ``validation`` when it has rows."""
         from threadpoolctl import threadpool_limits
 
         self.check(train)
-        self._present = np.zeros(0, dtype=np.intp)
+        present = np.zeros(0, dtype=np.intp)
         if train.task != "regression":
-            self._present = present_classes(train, self.family)
-        held_out = self._held_out(validation)
+            present = present_classes(train, self.family)
+        held_out = _held_out(validation, present)
         boosting = self._boosting(train, stops=bool(held_out))
         # The sums of a histogram depend on how many threads share it.
         with threadpool_limits(1):
@@ -80,44 +73,24 @@ class HistBoostingModel(BaseModel):
         losses = [-float(score) for score in boosting.validation_score_[1:]]
         self._curve = {"validation": {"loss": losses}} if held_out else {}
         best = 1 + int(np.argmin(losses)) if held_out else boosting.n_iter_
-        self._trees = _arrays(boosting, best, train.features.shape[1])
+        trees = _arrays(boosting, best, train.features.shape[1])
+        self._state = {**trees.arrays(), _PRESENT: present}
 
     def predict(self, rows: Samples) -> PredictionOutput:
         """Score rows with the rounds up to the best one."""
-        raw = self._trees.outputs(rows.features)
-        if not len(self._present):
+        raw = TreeArrays.from_arrays(self._state).outputs(rows.features)
+        present = self._state[_PRESENT]
+        if not len(present):
             return PredictionOutput(raw[:, 0].astype(np.float32))
         if raw.shape[1] == 1:
             raw = np.column_stack([-raw / 2, raw / 2])
         chances = np.exp(raw - raw.max(axis=1, keepdims=True))
         chances /= chances.sum(axis=1, keepdims=True)
-        return class_output(all_classes(chances, self._present, rows.task))
-
-    def save(self, folder: Path) -> None:
-        """Write the trees as safetensors."""
-        from safetensors.numpy import save_file
-
-        save_file({**self._trees.arrays(), _PRESENT: self._present}, folder / _FILE)
-
-    @classmethod
-    def load(cls, folder: Path, config: Config, *, seed: int, threads: int) -> Self:
-        """Read what :meth:`save` wrote."""
-        from safetensors.numpy import load_file
-
-        model, arrays = (
-            cls(config, seed=seed, threads=threads),
-            load_file(folder / _FILE),
-        )
-        model._trees, model._present = TreeArrays.from_arrays(arrays), arrays[_PRESENT]
-        return model
+        return class_output(all_classes(chances, present, rows.task))
 
     def importance(self) -> npt.NDArray[np.float64]:
         """Share of each feature in the total gain."""
-        return self._trees.importance
-
-    def history(self) -> list[dict[str, float]]:
-        """Give the validation loss per round."""
-        return loss_history(getattr(self, "_curve", {}))
+        return TreeArrays.from_arrays(self._state).importance
 
     def _boosting(self, train: Samples, *, stops: bool) -> Any:
         from sklearn.ensemble import (
@@ -146,18 +119,21 @@ class HistBoostingModel(BaseModel):
             random_state=self.seed,
         )
 
-    def _held_out(self, validation: Samples | None) -> dict[str, Any]:
-        """Validation rows as the library wants them, of classes that it has seen."""
-        if validation is not None and len(self._present):
-            codes = encode(validation.target, validation.task)
-            validation = validation.take(np.isin(codes, self._present))
-        if validation is None or not len(validation):
-            return {}
-        return {
-            "X_val": validation.features,
-            "y_val": label(validation),
-            "sample_weight_val": validation.weight,
-        }
+
+def _held_out(
+    validation: Samples | None, present: npt.NDArray[np.intp]
+) -> dict[str, Any]:
+    """Validation rows as the library wants them, of classes that it has seen."""
+    if validation is not None and len(present):
+        codes = encode(validation.target, validation.task)
+        validation = validation.take(np.isin(codes, present))
+    if validation is None or not len(validation):
+        return {}
+    return {
+        "X_val": validation.features,
+        "y_val": label(validation),
+        "sample_weight_val": validation.weight,
+    }
 
 
 def _arrays(boosting: Any, n_rounds: int, n_features: int) -> TreeArrays:

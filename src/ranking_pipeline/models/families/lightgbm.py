@@ -20,6 +20,7 @@ from ranking_pipeline.models.boosting import (
     RegressionLoss,
 )
 from ranking_pipeline.models.classes import label, leaf_size, normalised
+from ranking_pipeline.models.lightgbm_text import check_whole
 from ranking_pipeline.models.registry import register
 from ranking_pipeline.models.samples import Samples
 
@@ -55,8 +56,6 @@ class LightGBMConfig(LightGBMTreesConfig, RegressionLoss):
 class LightGBMTrees(BoostedTrees):
     """Boosted trees by LightGBM; NaN features go to the better side of a split."""
 
-    device: ClassVar[str] = "cpu"
-
     _booster: lightgbm.Booster
 
     def save(self, folder: Path) -> None:
@@ -69,9 +68,10 @@ class LightGBMTrees(BoostedTrees):
 
     @classmethod
     def load(cls, folder: Path, config: Config, *, seed: int, threads: int) -> Self:
-        """Read what :meth:`save` wrote; the caller has checked the files' hashes."""
+        """Read what :meth:`save` wrote; a text that is not whole is refused."""
         import lightgbm
 
+        check_whole(folder / _FILE)
         model = cls(config, seed=seed, threads=threads)
         model._booster = lightgbm.Booster(model_file=folder / _FILE)
         model._load_scale(folder)
@@ -91,8 +91,8 @@ class LightGBMTrees(BoostedTrees):
         """Boost on ``data``; stop early on ``held_out``, by ``metric`` if given."""
         import lightgbm
 
-        self._curve: dict[str, dict[str, list[float]]] = {}
-        callbacks: list[Any] = [lightgbm.record_evaluation(self._curve)]
+        curve: dict[str, dict[str, list[float]]] = {}
+        callbacks: list[Any] = [lightgbm.record_evaluation(curve)]
         if held_out is not None:
             patience = self.config.patience_rounds
             callbacks.append(lightgbm.early_stopping(patience, verbose=False))
@@ -105,6 +105,7 @@ class LightGBMTrees(BoostedTrees):
             feval=metric,
             callbacks=callbacks,
         )
+        self._curve = curve
 
     def _tree_parameters(self, n_rows: int) -> dict[str, Any]:
         config = self.config

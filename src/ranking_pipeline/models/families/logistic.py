@@ -10,7 +10,6 @@ import numpy.typing as npt
 from ranking_pipeline.config import Config
 from ranking_pipeline.models.base import PredictionOutput
 from ranking_pipeline.models.classes import (
-    CLASSES,
     class_output,
     encode,
     present_classes,
@@ -19,6 +18,7 @@ from ranking_pipeline.models.linear import LinearConfig, LinearModel
 from ranking_pipeline.models.registry import register
 from ranking_pipeline.models.samples import Samples
 from ranking_pipeline.models.standardise import FloatArray
+from ranking_pipeline.models.tasks import CLASSES
 
 _LATENT_VARIANCE = np.pi**2 / 3  # of the standard logistic distribution
 _NEVER = -1e3  # log-odds of a class that the rows lack

@@ -12,19 +12,21 @@ from pydantic import Field
 
 from ranking_pipeline.config import Config
 from ranking_pipeline.evaluation.inference import block_length
-from ranking_pipeline.models.base import BaseModel, PredictionOutput
+from ranking_pipeline.models.base import PredictionOutput
 from ranking_pipeline.models.classes import normalised
+from ranking_pipeline.models.learning_target import demeaned
+from ranking_pipeline.models.linear import StandardisedModel
 from ranking_pipeline.models.reduced_rank import Directions, find_directions, moments
 from ranking_pipeline.models.registry import register
 from ranking_pipeline.models.samples import Samples
 from ranking_pipeline.models.shrinkage import shrink
-from ranking_pipeline.models.standardise import FloatArray, column_moments, standardised
+from ranking_pipeline.models.standardise import ClippedConfig, FloatArray
 from ranking_pipeline.models.symbol_slopes import symbol_slopes
 
-_FILE, _SYMBOLS = "model.safetensors", "symbols.json"
+_SYMBOLS = "symbols.json"
 
 
-class LowRankConfig(Config):
+class LowRankConfig(ClippedConfig):
     """Parameters of the low-rank family."""
 
     max_rank: int = Field(ge=1, description="most directions that symbols share")
@@ -39,13 +41,10 @@ class LowRankConfig(Config):
     min_symbol_rows: int = Field(
         ge=2, description="rows of a symbol below which it gets the mean loading"
     )
-    clip_sigma: float = Field(
-        gt=0, description="standardised features are clipped at this many deviations"
-    )
 
 
 @register
-class LowRankModel(BaseModel):
+class LowRankModel(StandardisedModel):
     """Linear model whose coefficients vary over symbols in a space of few dimensions.
 
     The score of symbol i is sum over k of loading_ik (c_k · x): the directions c_k come
@@ -70,11 +69,9 @@ class LowRankModel(BaseModel):
 
     family: ClassVar[str] = "low_rank"
     description: ClassVar[str] = "linear, symbols load on few shared directions"
-    device: ClassVar[str] = "cpu"
     tasks: ClassVar[frozenset[str]] = frozenset({"regression"})
     config_type: ClassVar[type[Config]] = LowRankConfig
 
-    _state: dict[str, FloatArray]
     _symbols: tuple[str, ...]
 
     def fit(self, train: Samples, validation: Samples | None) -> None:
@@ -83,14 +80,12 @@ class LowRankModel(BaseModel):
 
         self.check(train)
         self._symbols = train.panel.symbols
-        mean, scale = column_moments(train.features)
-        self._state = {"mean": mean, "scale": scale}
-        design = self._design(train.features)
+        design = self._standardise(train)
         blocks = _blocks(train)
         # One thread: a parallel product would depend on the number of threads.
         with threadpool_limits(1):
             found = self._directions(design, train, blocks)
-            vectors = np.where(scale[:, None] > 0, found.vectors, 0.0)
+            vectors = np.where(self._state["scale"][:, None] > 0, found.vectors, 0.0)
             factors = np.einsum("nf,fk->nk", design, vectors)
         self._state |= {
             "vectors": vectors,
@@ -111,19 +106,13 @@ class LowRankModel(BaseModel):
 
     def save(self, folder: Path) -> None:
         """Write the arrays as safetensors and the names of the symbols as JSON."""
-        from safetensors.numpy import save_file
-
-        state = {name: np.ascontiguousarray(v) for name, v in self._state.items()}
-        save_file(state, folder / _FILE)
+        super().save(folder)
         (folder / _SYMBOLS).write_text(json.dumps(self._symbols), encoding="utf-8")
 
     @classmethod
     def load(cls, folder: Path, config: Config, *, seed: int, threads: int) -> Self:
         """Read what :meth:`save` wrote."""
-        from safetensors.numpy import load_file
-
-        model = cls(config, seed=seed, threads=threads)
-        model._state = load_file(folder / _FILE)
+        model = super().load(folder, config, seed=seed, threads=threads)
         model._symbols = tuple(json.loads((folder / _SYMBOLS).read_text("utf-8")))
         return model
 
@@ -167,11 +156,11 @@ class LowRankModel(BaseModel):
         """Loadings on each direction in turn, on what the ones before have left."""
         size = len(self._symbols)
         rows = np.bincount(train.symbols, minlength=size)
-        rest = _centred(train.target.astype(np.float64), train.symbols, rows)
+        rest = demeaned(train.target.astype(np.float64), train.symbols)
         names = ("loadings", "raw", "errors")
         found: dict[str, list[FloatArray]] = {name: [] for name in (*names, "mean")}
         for factor in factors.T:
-            x = _centred(factor, train.symbols, rows)
+            x = demeaned(factor, train.symbols)
             raw, errors = symbol_slopes(x, rest, train.symbols, blocks, size)
             raw[rows < self.config.min_symbol_rows] = np.nan
             shrunk = shrink(raw, errors)
@@ -190,21 +179,9 @@ class LowRankModel(BaseModel):
         where = [places.get(name, len(places)) for name in rows.panel.symbols]
         return np.asarray(table[np.array(where, dtype=np.intp)[rows.symbols]])
 
-    def _design(self, features: npt.NDArray[np.float32]) -> FloatArray:
-        mean, scale = self._state["mean"], self._state["scale"]
-        return standardised(features, mean, scale, self.config.clip_sigma)
-
 
 def _blocks(rows: Samples) -> npt.NDArray[np.intp]:
     """Block of bars of each row, from 0, long enough for labels not to reach past."""
     window = int((rows.label_end - rows.bars).max())
     length = block_length(0, window)
     return np.asarray((rows.bars - rows.bars.min()) // length, dtype=np.intp)
-
-
-def _centred(
-    values: FloatArray, symbols: npt.NDArray[np.intp], rows: npt.NDArray[np.intp]
-) -> FloatArray:
-    """Values minus their mean over the rows of the same symbol."""
-    mean = np.bincount(symbols, values, len(rows)) / np.maximum(rows, 1)
-    return np.asarray(values - mean[symbols])

@@ -36,13 +36,14 @@ from ranking_pipeline.models.reptile import (
     tasks_of,
 )
 from ranking_pipeline.models.samples import Samples
+from ranking_pipeline.models.standardise import ClippedConfig
 
 _PAST = "past.safetensors"
 # Tasks that are adapted at once when rows are scored.
 _TASKS_AT_ONCE = 64
 
 
-class MetaLearningConfig(EpochsConfig):
+class MetaLearningConfig(ClippedConfig, EpochsConfig):
     """Parameters of the meta_learning family."""
 
     tasks_per_step: int = Field(gt=0, description="symbols whose rows make one step")
@@ -61,9 +62,6 @@ class MetaLearningConfig(EpochsConfig):
         description="latest rows of a symbol to which the weights adapt before its "
         "prediction; their labels are known at the predicted bar",
     )
-    clip_sigma: float = Field(
-        gt=0, description="standardised factors are clipped at this many deviations"
-    )
 
 
 @register
@@ -80,10 +78,8 @@ class MetaLearningModel(OwnNetworkModel):
     classes. Rows with weights are weighed in the steps of their symbol, so that one of
     little weight moves the start weights little, and in validation.
 
-    Measured, it does not beat mlp: rank IC of 5-day returns .010 against .009 on real
-    daily bars (means of 3 seeds, standard error about .01; .001 by the start weights,
-    without adapting), and .044 against .072 in a simulated market. It can where symbols
-    answer to a signal with different signs; low_rank does so with less.
+    Measured beside mlp by ``python -m benchmarks families``, it gains nothing. It can
+    where symbols answer to a signal with different signs; low_rank does so with less.
     """
 
     family: ClassVar[str] = "meta_learning"

@@ -4,61 +4,51 @@ from __future__ import annotations
 
 from contextlib import redirect_stdout
 from io import StringIO
-from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
 from ranking_pipeline.config import Config
-from ranking_pipeline.models.base import BaseModel, PredictionOutput
-from ranking_pipeline.models.classes import leaf_size, loss_history, normalised
+from ranking_pipeline.models.array_model import ArrayModel
+from ranking_pipeline.models.base import PredictionOutput
+from ranking_pipeline.models.boosting import Boosting, RoundsConfig
+from ranking_pipeline.models.classes import leaf_size, normalised
 from ranking_pipeline.models.registry import register
 from ranking_pipeline.models.samples import Samples, thin
 from ranking_pipeline.models.tree_arrays import Tree, TreeArrays
 
-_FILE = "model.safetensors"
 
-
-class NGBoostConfig(Config):
+class NGBoostConfig(RoundsConfig):
     """Parameters of the ngboost family."""
 
-    n_rounds: int = Field(gt=0, description="boosting rounds at most")
-    learning_rate: float = Field(gt=0, le=1, description="shrinkage of each tree")
     max_depth: int = Field(gt=0, description="depth of each tree")
     min_rows_per_leaf: int = Field(
         gt=0, description="rows per leaf; at most a twentieth of a tree's rows"
     )
     row_share: float = Field(gt=0, le=1, description="share of rows per round")
-    feature_share: float = Field(gt=0, le=1, description="share of features per round")
     max_rows: int = Field(
         gt=1,
         description="beyond this many training rows whole bars are dropped, evenly over "
         "time: trees are exact, two a round, and slow",
     )
-    patience_rounds: int = Field(
-        gt=0, description="rounds without a better validation loss before stopping"
-    )
 
 
 @register
-class NGBoostModel(BaseModel):
+class NGBoostModel(Boosting, ArrayModel):
     """Trees for the mean and for the logarithm of the deviation of the target.
 
     The score is the mean; :meth:`distribution` gives both. Rounds are chosen by the
-    validation rows' likelihood. NaN features go to the better side of a split.
+    validation rows' likelihood; the loss of a round is minus its mean logarithm. NaN
+    features go to the better side of a split.
     """
 
     family: ClassVar[str] = "ngboost"
     description: ClassVar[str] = "boosting of mean and deviation (NGBoost)"
-    device: ClassVar[str] = "cpu"
-    weighted: ClassVar[bool] = True
     extra: ClassVar[str] = "ngboost"
     tasks: ClassVar[frozenset[str]] = frozenset({"regression"})
     config_type: ClassVar[type[Config]] = NGBoostConfig
-
-    _trees: TreeArrays
 
     def fit(self, train: Samples, validation: Samples | None) -> None:
         """Boost on ``train``; stop early on ``validation`` when it has rows."""
@@ -79,7 +69,7 @@ class NGBoostModel(BaseModel):
         losses = boosting.evals_result.get("val", {}).get("LOGSCORE", [])
         self._curve = {"validation": {"loss": [float(loss) for loss in losses]}}
         n_rounds = 1 + int(np.argmin(losses)) if stops else len(boosting.base_models)
-        self._trees = _arrays(boosting, n_rounds, train.features.shape[1])
+        self._state = _arrays(boosting, n_rounds, train.features.shape[1]).arrays()
 
     def predict(self, rows: Samples) -> PredictionOutput:
         """Give the mean of each row's target, by the rounds up to the best one."""
@@ -89,31 +79,12 @@ class NGBoostModel(BaseModel):
         self, rows: Samples
     ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
         """Mean and deviation of each row's target, both of shape (n,)."""
-        outputs = self._trees.outputs(rows.features)
+        outputs = TreeArrays.from_arrays(self._state).outputs(rows.features)
         return outputs[:, 0], np.exp(outputs[:, 1])
-
-    def save(self, folder: Path) -> None:
-        """Write the trees as safetensors."""
-        from safetensors.numpy import save_file
-
-        save_file(self._trees.arrays(), folder / _FILE)
-
-    @classmethod
-    def load(cls, folder: Path, config: Config, *, seed: int, threads: int) -> Self:
-        """Read what :meth:`save` wrote."""
-        from safetensors.numpy import load_file
-
-        model = cls(config, seed=seed, threads=threads)
-        model._trees = TreeArrays.from_arrays(load_file(folder / _FILE))
-        return model
 
     def importance(self) -> npt.NDArray[np.float64]:
         """Share of each feature in the decrease of impurity by the trees of the mean."""
-        return self._trees.importance
-
-    def history(self) -> list[dict[str, float]]:
-        """Give the validation loss, minus the mean log-likelihood, per round."""
-        return loss_history(getattr(self, "_curve", {}))
+        return TreeArrays.from_arrays(self._state).importance
 
 
 def _boosting(

@@ -7,7 +7,6 @@ from typing import ClassVar
 import numpy as np
 
 from ranking_pipeline.config import Config
-from ranking_pipeline.models.classes import CLASSES
 from ranking_pipeline.models.linear import (
     LinearConfig,
     LinearModel,
@@ -17,6 +16,7 @@ from ranking_pipeline.models.linear import (
 from ranking_pipeline.models.registry import register
 from ranking_pipeline.models.samples import Samples
 from ranking_pipeline.models.standardise import FloatArray
+from ranking_pipeline.models.tasks import TASKS
 
 
 class RidgeConfig(LinearConfig):
@@ -33,7 +33,7 @@ class RidgeModel(LinearModel):
 
     family: ClassVar[str] = "ridge"
     description: ClassVar[str] = "ridge regression, linear probability for classes"
-    tasks: ClassVar[frozenset[str]] = frozenset({"regression", *CLASSES})
+    tasks: ClassVar[frozenset[str]] = TASKS
     config_type: ClassVar[type[Config]] = RidgeConfig
 
     def fit(self, train: Samples, validation: Samples | None) -> None:

@@ -53,8 +53,6 @@ class XGBoostConfig(XGBoostTreesConfig, RegressionLoss):
 class XGBoostTrees(BoostedTrees):
     """Boosted trees by XGBoost; NaN features go to the better side of a split."""
 
-    device: ClassVar[str] = "cpu"
-
     _booster: xgboost.Booster
 
     def save(self, folder: Path) -> None:
@@ -93,7 +91,7 @@ class XGBoostTrees(BoostedTrees):
         """
         import xgboost
 
-        self._curve: dict[str, dict[str, list[float]]] = {}
+        curve: dict[str, dict[str, list[float]]] = {}
         # save_best drops the rounds after the best one.
         stop = xgboost.callback.EarlyStopping(
             rounds=self.config.patience_rounds,
@@ -105,11 +103,12 @@ class XGBoostTrees(BoostedTrees):
             data,
             num_boost_round=self.config.n_rounds,
             evals=[] if held_out is None else [(held_out, "validation")],
-            evals_result=self._curve,
+            evals_result=curve,
             custom_metric=metric,
             verbose_eval=False,
             callbacks=[] if held_out is None else [stop],
         )
+        self._curve = curve
         # The file holds what was learned on the train rows, not the validation metric.
         self._booster.set_attr(best_score=None, best_iteration=None)
 

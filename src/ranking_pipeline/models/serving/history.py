@@ -12,8 +12,6 @@ import numpy.typing as npt
 from ranking_pipeline.models import registry
 from ranking_pipeline.models.samples import Samples
 
-_LEVELS = "daily25"  # the set of factors that are the channels of scaled levels
-
 
 def window_bars(facts: Mapping[str, Any]) -> int:
     """Bars that a symbol needs for a score of a model, that of the decision included.
@@ -31,7 +29,9 @@ def window_bars(facts: Mapping[str, Any]) -> int:
     parameters = facts["parameters"]
     length, normalization = parameters["sequence_length"], parameters["normalization"]
     if _since_the_first_bar(facts):
-        return int(length) + _factor_lookback()
+        from ranking_pipeline.models.scaled_levels import longest_lookback
+
+        return int(length) + longest_lookback()
     return int(length) + channel_lookback(normalization)
 
 
@@ -71,10 +71,3 @@ def _since_the_first_bar(facts: Mapping[str, Any]) -> bool:
     from ranking_pipeline.models.scaled_levels import SCALED_LEVELS
 
     return bool(facts["parameters"]["normalization"] == SCALED_LEVELS)
-
-
-def _factor_lookback() -> int:
-    """Bars before its own that the longest mean of the scaled levels needs."""
-    from ranking_pipeline.features.selection import factor_names, find_factors
-
-    return max(one.lookback_bars for one in find_factors(factor_names(_LEVELS)))

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from ranking_pipeline.errors import UserError
 from ranking_pipeline.models.assemble import locate
 from ranking_pipeline.models.serving.joins import joined
+from ranking_pipeline.models.serving.known_names import check_names
 from ranking_pipeline.models.serving.parts import PartScores, table_factors
 from ranking_pipeline.models.serving.rows import served_rows
 from ranking_pipeline.panel import OHLCV, Panel
@@ -36,6 +37,7 @@ def served_scores(
     wanted, place = np.unique(bars, return_inverse=True)
     # no model is handed a bar after the last one that is asked for
     past = panel.cut(slice(0, int(wanted[-1]) + 1))
+    check_names(promoted, past, wanted)
     find = _of_network if promoted.is_ranking_network else _of_parts
     return find(promoted, past, features, wanted, threads)[place]
 

@@ -10,7 +10,7 @@ import pandas as pd
 
 from ranking_pipeline.evaluation.backtest.config import BacktestConfig
 from ranking_pipeline.evaluation.config import EvaluationConfig
-from ranking_pipeline.storage import PanelHandle
+from ranking_pipeline.storage import PanelHandle, TableHandle
 
 if TYPE_CHECKING:
     from ranking_pipeline.evaluation.backtest.setting import Found, Stored
@@ -34,12 +34,16 @@ def record_trials(
     evaluation: EvaluationConfig,
     *tables: Any,
 ) -> Document:
-    """What was tried on the opened bars; ``tables`` are models and predictions in turn."""
+    """What was tried on the opened bars; ``tables`` are models and predictions in turn.
+
+    A pair is None where the leaderboard was not made from it.
+    """
     from ranking_pipeline.evaluation.backtest import trials
     from ranking_pipeline.evaluation.backtest.books import held_row
 
-    predictions = [table.read(trials.SCORE_COLUMNS) for table in tables[1::2]]
-    rows = trials.row_entries(leaderboard, list(tables[::2]), predictions)
+    models, stored = _measured(tables)
+    predictions = [table.read(trials.SCORE_COLUMNS) for table in stored]
+    rows = trials.row_entries(leaderboard, models, predictions)
     held = trials.book_entries(
         rows, held_row(leaderboard, config), config, evaluation.tail_share
     )
@@ -78,16 +82,20 @@ def backtest_predictions(
     evaluation: EvaluationConfig,
     *tables: Any,
 ) -> tuple[Any, ...]:
-    """Tables and section of the row that is held, beside baselines and market."""
+    """Tables and section of the row that is held, beside baselines and market.
+
+    ``tables`` are those of :func:`record_trials`.
+    """
     from ranking_pipeline.evaluation.backtest.predictions import follow_predictions
 
+    models, predictions = _measured(tables)
     found = follow_predictions(
         _stored(panel, splits, ledger, delistings),
         leaderboard,
         metrics,
         target_manifest,
-        list(tables[::2]),
-        [table.read() for table in tables[1::2]],
+        models,
+        [table.read() for table in predictions],
         config,
         evaluation,
     )
@@ -131,6 +139,15 @@ def write_portfolio_report(
 def draw_backtest(section: Document) -> tuple[Document, ...]:
     """The section's figures on their own, for kedro-viz and notebooks."""
     return tuple(figure["figure"] for figure in section["figures"])
+
+
+def _measured(
+    tables: Sequence[Any],
+) -> tuple[list[pd.DataFrame], list[TableHandle]]:
+    """Models and predictions of the stages that took part in the leaderboard."""
+    pairs = zip(tables[::2], tables[1::2], strict=True)
+    there = [(m, p) for m, p in pairs if m is not None and p is not None]
+    return [models for models, _ in there], [predictions for _, predictions in there]
 
 
 def _stored(

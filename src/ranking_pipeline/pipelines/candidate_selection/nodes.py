@@ -35,9 +35,14 @@ def summarise_candidates(
     indicators: pd.DataFrame, candidates: pd.DataFrame, outcomes: pd.DataFrame
 ) -> tuple[dict[str, Any], ...]:
     """The report's section on the candidates, and its figures."""
-    from ranking_pipeline.evaluation.candidate_section import candidate_section
+    from ranking_pipeline.evaluation.candidate_section import (
+        candidate_section,
+        candidate_summary,
+        cautions,
+    )
 
-    section = candidate_section(indicators, candidates, outcomes)
-    log.info("%s", section.lead)
-    plain = section.to_dict()
+    log.info("%s", candidate_summary(indicators, candidates))
+    for caution in cautions(indicators, outcomes):
+        log.warning("%s", caution)
+    plain = candidate_section(indicators, candidates, outcomes).to_dict()
     return plain, *(figure["figure"] for figure in plain["figures"])

@@ -14,6 +14,7 @@ from ranking_pipeline.training.config import ModelTrainingConfig
 Planned = list[Any]
 Outcomes = list[dict[str, Any]]
 Costs = list[dict[str, Any]]
+Ended = tuple[Outcomes, Costs, Costs]  # what the stage took, and what each job took
 
 
 def list_jobs(
@@ -43,14 +44,12 @@ def list_jobs(
     )
 
 
-def train_cpu_jobs(planned: Planned, jobs: JobsConfig) -> tuple[Outcomes, Costs]:
+def train_cpu_jobs(planned: Planned, jobs: JobsConfig) -> Ended:
     """Train the jobs of the CPU."""
     return _train("CPU", planned, jobs)
 
 
-def train_gpu_jobs(
-    planned: Planned, jobs: JobsConfig, cpu_outcomes: Outcomes
-) -> tuple[Outcomes, Costs]:
+def train_gpu_jobs(planned: Planned, jobs: JobsConfig, cpu_outcomes: Outcomes) -> Ended:
     """Train the rest after the CPU jobs: their outcomes are here for the order's sake."""
     del cpu_outcomes
     return _train("GPU", planned, jobs)
@@ -65,6 +64,7 @@ def collect_models(
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     """Models, predictions (derived ones included), outcomes and weights of ensembles."""
     from ranking_pipeline.training.ensembles import ensembles
+    from ranking_pipeline.training.predicted_class import with_prediction
     from ranking_pipeline.training.routed import collect_routed
 
     ended = [*cpu_outcomes, *gpu_outcomes]
@@ -72,7 +72,7 @@ def collect_models(
         planned, ended, routing_plan, on_error=config.on_error
     )
     made = ensembles(planned, ended, models, predictions, config.ensembles)
-    return made.models, made.predictions, outcomes, made.weights
+    return made.models, with_prediction(made.predictions), outcomes, made.weights
 
 
 def summarise_training(
@@ -83,9 +83,9 @@ def summarise_training(
     return training_section(outcomes, models, weights=weights).to_dict()
 
 
-def _train(stage: str, planned: Planned, jobs: JobsConfig) -> tuple[Outcomes, Costs]:
+def _train(stage: str, planned: Planned, jobs: JobsConfig) -> Ended:
     from ranking_pipeline.training.fit import train
 
     staged = [job for job in planned if job.stage == stage.lower()]
     made = train(staged, stage, jobs)
-    return made.outcomes, [made.costs.to_dict()]
+    return made.outcomes, [made.costs.to_dict()], made.job_costs

@@ -27,13 +27,13 @@ def create_pipeline() -> Pipeline:
             node(
                 nodes.train_cpu_jobs,
                 inputs=["training_jobs", "params:jobs"],
-                outputs=["cpu_outcomes", "cpu_training_costs"],
+                outputs=["cpu_outcomes", "cpu_training_costs", "cpu_job_costs"],
                 name="train_cpu_jobs",
             ),
             node(
                 nodes.train_gpu_jobs,
                 inputs=["training_jobs", "params:jobs", "cpu_outcomes"],
-                outputs=["gpu_outcomes", "gpu_training_costs"],
+                outputs=["gpu_outcomes", "gpu_training_costs", "gpu_job_costs"],
                 name="train_gpu_jobs",
             ),
             node(

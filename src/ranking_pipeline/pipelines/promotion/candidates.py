@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,11 +11,16 @@ from typing import Any
 import pandas as pd
 
 from ranking_pipeline.errors import UserError
+from ranking_pipeline.evaluation.model_row import model_row
 from ranking_pipeline.models.promotion import Candidate
 from ranking_pipeline.models.store import ModelStore
-from ranking_pipeline.pipelines.promotion.choice import choose, measures, parts_of
+from ranking_pipeline.pipelines.promotion.choice import measures, parts_of
 from ranking_pipeline.pipelines.promotion.config import PromotionConfig
-from ranking_pipeline.pipelines.promotion.informed import informed_until
+from ranking_pipeline.pipelines.promotion.doubts import doubts
+from ranking_pipeline.pipelines.promotion.informed import (
+    informed_until,
+    trained_symbols,
+)
 from ranking_pipeline.pipelines.promotion.networks import (
     is_network,
     network_files,
@@ -23,6 +29,7 @@ from ranking_pipeline.pipelines.promotion.networks import (
 from ranking_pipeline.pipelines.promotion.runs import training_run
 from ranking_pipeline.storage import PanelHandle, TableHandle
 
+log = logging.getLogger(__name__)
 _OF_TRAINING = ("models", "predictions", "routing_plan")
 _OF_RANKING = ("cs_models", "cs_predictions", "cs_model", "cs_model_meta")
 
@@ -76,7 +83,9 @@ def candidate_of(
     UserError
         When no row or several fit, or what is behind it is not there.
     """
-    row = choose(found.leaderboard, config.model_id, config.target)
+    row = model_row(found.leaderboard, "promotion", config.model_id, config.target)
+    for doubt in doubts(found.leaderboard, row):
+        log.warning("promotion: %s", doubt)
     make = _of_network if is_network(row, found.cs_models) else _of_store
     return make(found, row, config, store)
 
@@ -89,12 +98,9 @@ def _of_store(
     parts, derived = parts_of(row, models)
     target = str(row["target"])
     facts = [store.listed(part["key"]).facts for part in parts]
-    until = informed_until(
-        found.splits,
-        found.labels,
-        [target, *(name for one in facts for name in _learned(one))],
-        [one["window"]["train_end"] for one in facts if one.get("window")],
-    )
+    refits = [one["window"]["train_end"] for one in facts if one.get("window")]
+    learned = [target, *(name for one in facts for name in _learned(one))]
+    until = informed_until(found.splits, found.labels, learned, refits)
     return Candidate(
         model_id=str(row["model_id"]),
         target=target,
@@ -104,6 +110,7 @@ def _of_store(
         validation=measures(row),
         provenance=_provenance(found, config, "predictions", predictions),
         informed_until=until,
+        symbols=trained_symbols(found.panel.read(), found.splits, refits),
     )
 
 
@@ -124,6 +131,7 @@ def _of_network(
         provenance=_provenance(found, config, "cs_predictions", predictions),
         informed_until=informed_until(found.splits, found.labels, [target], []),
         network=files,
+        symbols=trained_symbols(found.panel.read(), found.splits, []),
     )
 
 
@@ -142,7 +150,8 @@ def _provenance(
         "labels": found.labels.sha256,
         "predictions": predictions.sha256,
     }
-    run = training_run(Path(config.runs), table, predictions.sha256)
+    runs, tables = Path(config.runs), Path(config.tables)
+    run = training_run(runs, tables, table, predictions.sha256)
     # a row that was named may have been named for what it did on the test block
     chosen_by = "validation" if config.model_id is None else "name"
     return {"run_id": run, "chosen_by": chosen_by, "data": data}

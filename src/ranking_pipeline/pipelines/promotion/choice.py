@@ -1,10 +1,9 @@
-"""Choice: the row of the leaderboard to be promoted, and the fitted models behind it."""
+"""Choice: the fitted models behind the row of the leaderboard that is promoted."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from difflib import get_close_matches
 from typing import Any
 
 import numpy as np
@@ -12,70 +11,12 @@ import pandas as pd
 
 from ranking_pipeline.errors import UserError
 from ranking_pipeline.evaluation.model_scores import members
+from ranking_pipeline.storage import number_or_null
 
 # What a prediction needs besides the files to join the scores of several models.
 _KEPT = ("target", "family", "route", "symbol", "seed", "window", "predict_first")
 _SLOPES = ("calibration_slope", "calibration_error")
-_SHOWN = 10
 _ROUTED = ("routed", "partial_pooling")
-_NO_MODEL = {
-    "baseline": "a baseline of the evaluation",
-    "oracle": "the planted truth of a simulated market",
-}
-
-
-def choose(
-    leaderboard: pd.DataFrame, model_id: str | None, target: str | None
-) -> dict[str, Any]:
-    """Find the row to promote; only its measures on validation are looked at.
-
-    Raises
-    ------
-    UserError
-        When no row or several rows fit, with the names of those that exist; also for a
-        baseline, which is no model.
-    """
-    _refuse_baseline(leaderboard, model_id)
-    rows = leaderboard[leaderboard["kind"] == "model"]
-    fits = rows["chosen"] if model_id is None else rows["model_id"] == model_id
-    if target is not None:
-        fits &= rows["target"] == target
-    found = rows[fits]
-    if len(found) == 1:
-        return _named(found)[0]
-    if len(found):
-        targets = ", ".join(map(str, found["target"]))
-        raise UserError(
-            f"promotion.model_id {model_id!r} is a row of several targets: name one in "
-            f"promotion.target: {targets}."
-        )
-    wanted = "the row chosen on validation" if model_id is None else repr(model_id)
-    raise UserError(
-        f"promotion.model_id: {wanted} {f'of {target} ' if target else ''}is not on the "
-        f"leaderboard{_near(model_id, rows)}. By their rank IC on validation there are: "
-        f"{_names(rows)}."
-    )
-
-
-def _refuse_baseline(leaderboard: pd.DataFrame, model_id: str | None) -> None:
-    rows = leaderboard[leaderboard["model_id"] == model_id]
-    kinds = set(rows["kind"])
-    if kinds and "model" not in kinds:
-        kind = rows["kind"].iloc[0]
-        what = _NO_MODEL.get(kind, f"a {kind}")
-        models = leaderboard[leaderboard["kind"] == "model"]
-        raise UserError(
-            f"promotion.model_id: {model_id!r} is {what}, not a model: nothing was "
-            "fitted and there is nothing to promote. Name a model; by their rank IC on "
-            f"validation there are: {_names(models)}."
-        )
-
-
-def _near(model_id: str | None, rows: pd.DataFrame) -> str:
-    """The name that was meant, in brackets; "" where none is near."""
-    names = [str(name) for name in rows["model_id"].unique()]
-    near = get_close_matches(model_id or "", names, 1)
-    return f" (did you mean {near[0]!r}?)" if near else ""
 
 
 def parts_of(
@@ -157,7 +98,7 @@ def _plain(value: Any) -> Any:
         return value.isoformat()
     if isinstance(value, np.generic):
         value = value.item()
-    return None if isinstance(value, float) and not np.isfinite(value) else value
+    return number_or_null(value) if isinstance(value, float) else value
 
 
 def measures(row: Mapping[str, Any]) -> dict[str, float | None]:
@@ -168,12 +109,3 @@ def measures(row: Mapping[str, Any]) -> dict[str, float | None]:
         "net_bps_per_bar": "validation_net_bps",
     }
     return {name: _plain(float(row[column])) for name, column in names.items()}
-
-
-def _names(rows: pd.DataFrame) -> str:
-    ordered = rows.sort_values("validation_ic", ascending=False, kind="stable")
-    names = [
-        f"{row.model_id} ({row.target})" for row in ordered.head(_SHOWN).itertuples()
-    ]
-    more = f" and {len(rows) - _SHOWN} more" if len(rows) > _SHOWN else ""
-    return (", ".join(names) or "none") + more

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from ranking_pipeline.config import Config
+from ranking_pipeline.config import Alias, Config
 
 
 class PromotionConfig(Config):
@@ -18,11 +18,12 @@ class PromotionConfig(Config):
         description="target of that row, where rows of several targets share the name; "
         "null = the only one"
     )
-    alias: str = Field(
-        pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$",
-        description="name by which predictions ask for the model",
-    )
+    alias: Alias = Field(description="name by which predictions ask for the model")
     registry: str = Field(description="folder of the production registry")
     runs: str = Field(
         description="folder of the records of runs; tells which run trained the model"
+    )
+    tables: str = Field(
+        description="folder of the tables of models; their newest version names the run "
+        "that trained while it has no record yet"
     )

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
+from ranking_pipeline.panel import Panel
 from ranking_pipeline.storage import TableHandle
 
 
@@ -41,6 +43,24 @@ def informed_until(
     ends = [_latest_label(labels, target, last) for target in dict.fromkeys(targets)]
     refits = [pd.Timestamp(text).tz_convert("UTC") for text in train_ends]
     return str(max([last, *ends, *refits]).isoformat())
+
+
+def trained_symbols(
+    panel: Panel, splits: Mapping[str, Any], train_ends: Iterable[str]
+) -> list[str]:
+    """Names that traded up to the end of the training, or of the last refit's.
+
+    Parameters
+    ----------
+    panel : Panel
+    splits : mapping
+    train_ends : iterable of str
+        ISO 8601.
+    """
+    ends = [pd.Timestamp(text) for text in (splits["train"]["last"], *train_ends)]
+    last = np.datetime64(max(ends).tz_convert("UTC").tz_localize(None), "ns")
+    traded = panel.tradable[:, panel.timestamps <= last].any(axis=1)
+    return [panel.symbols[place] for place in np.flatnonzero(traded)]
 
 
 def _latest_label(labels: TableHandle, target: str, last: pd.Timestamp) -> pd.Timestamp:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,6 @@ from ranking_pipeline.jobs.config import JobsConfig
 from ranking_pipeline.pipelines.promotion.config import PromotionConfig
 from ranking_pipeline.storage import PanelHandle, TableHandle
 
-log = logging.getLogger(__name__)
 Document = dict[str, Any]
 
 
@@ -31,22 +29,12 @@ def promote_model(
     ``tables`` are those of model training and of the ranking network, in the order of
     ``Evaluated``; None for those that the leaderboard was not made from.
     """
-    from ranking_pipeline.models.promotion import meant_version, promote
+    from ranking_pipeline.models.promotion import promote
     from ranking_pipeline.models.store import ModelStore
     from ranking_pipeline.pipelines.promotion.candidates import Evaluated, candidate_of
 
     found = Evaluated(leaderboard, splits, panel, features, labels, *tables)
     store, registry = ModelStore(Path(jobs.store)), Path(config.registry)
     candidate = candidate_of(found, config, store)
-    before = meant_version(registry, config.alias)
     promoted = promote(candidate, store, registry, config.alias)
-    same = before == promoted.version
-    log.info(
-        "%s %s %s, version %s%s",
-        config.alias,
-        "was already" if same else "is now",
-        candidate.model_id,
-        promoted.version,
-        ": nothing changed" if same else "",
-    )
     return {"alias": config.alias, **promoted.record}

@@ -7,7 +7,6 @@ from ranking_pipeline.portfolio.backtest.capacity import (
     usual_dollar_volume,
 )
 from ranking_pipeline.portfolio.backtest.drawdown import (
-    Drawdown,
     drawdown_curve,
     equity_curve,
     max_drawdown,
@@ -32,6 +31,7 @@ from ranking_pipeline.portfolio.backtest.sharpe_ratio import (
 from ranking_pipeline.portfolio.backtest.statistics import (
     BookStatistics,
     book_statistics,
+    profit_factor,
 )
 from ranking_pipeline.portfolio.backtest.targets import (
     banded_weights,
@@ -46,7 +46,6 @@ __all__ = [
     "BookStatistics",
     "Capacity",
     "DeflatedSharpe",
-    "Drawdown",
     "Exposure",
     "MarketExposure",
     "Rules",
@@ -65,6 +64,7 @@ __all__ = [
     "max_drawdown",
     "panel_settlement",
     "probabilistic_sharpe",
+    "profit_factor",
     "run_book",
     "sector_exposure",
     "sharpe",

@@ -23,32 +23,11 @@ class Capacity:
         The same for 95 % of the notional: what the thinnest names allow.
     participation : float
         Share of the median dollar volume, as 0.05.
-    n_trades, n_unpriced : int
-        Trades that were counted, and those left out because their name has no dollar
-        volume up to the decision.
     """
 
     capital: float
     strict_capital: float
     participation: float
-    n_trades: int
-    n_unpriced: int
-
-    def days_to_trade(self, capital: float, bars_per_day: float = 1.0) -> float:
-        """Trading days in which 95 % of the notional of a trade is done.
-
-        Parameters
-        ----------
-        capital : float
-            Dollars in the account.
-        bars_per_day : float
-
-        Returns
-        -------
-        float
-            In parts of a day, at ``participation`` of the volume of each bar.
-        """
-        return capital / self.strict_capital / bars_per_day
 
 
 def usual_dollar_volume(
@@ -91,7 +70,8 @@ def trading_capacity(
 
     A trade that changes a weight by d in a name that usually trades v dollars a bar
     reaches the share p at a capital of ``p v / |d|``. The answer is a quantile of these
-    over all trades, each weighted by |d|.
+    over all trades, each weighted by |d|; those in names without a dollar volume up to
+    the decision are left out.
 
     Parameters
     ----------
@@ -116,8 +96,7 @@ def trading_capacity(
     priced = np.isfinite(dollars) & (dollars > 0)
     limits = participation * dollars[priced] / size[priced]
     half, most = (_quantile(limits, size[priced], q) for q in (0.5, 0.05))
-    n_trades = int(priced.sum())
-    return Capacity(half, most, participation, n_trades, len(size) - n_trades)
+    return Capacity(half, most, participation)
 
 
 def _quantile(

@@ -46,9 +46,9 @@ def run_book(
         From the last close to what holders got, earned on the bar after ``last_bar``;
         NaN or absent: settled at the last price, a return of 0. No trade, no cost.
     last_bar : ndarray of int, shape (S,), optional
-        Last bar of each name; the last bar of all, later or negative for one that is
-        not delisted. Absent: no name is settled, and one that stops trading stays in
-        the book as a halted one.
+        Last bar on which each name is held, see ``Settlement``; the last bar of all,
+        later or negative for one that is not delisted. Absent: no name is settled, and
+        one that stops trading stays in the book as a halted one.
     keep_weights : bool
         Whether ``weights`` and ``trades`` are wanted.
 

@@ -19,7 +19,9 @@ class Settlement:
     Attributes
     ----------
     last_bar : ndarray of int64, shape (S,)
-        Last bar that has a return; -1 for a name without one.
+        Last bar on which a name is held: that of its last return, or of the date of
+        its delisting where that is later; -1 for a name without either. Between the two
+        it is held at its last price. ``run_book`` pays on the bar after it.
     delisting_return : ndarray of float64, shape (S,)
         From the table of delistings; NaN where it has none, which settles a name that
         ends before the panel at its last price.
@@ -42,8 +44,9 @@ def panel_settlement(
     returns : ndarray, shape (T, S)
         Of the panel.
     delistings : DataFrame, optional
-        symbol, date, return; see ``labels.delisting.read_delistings``. Other symbols,
-        and delistings after the panel, are left out.
+        symbol, date (of the last trading day), return; see
+        ``labels.delisting.read_delistings``. Other symbols are left out. A name whose
+        date is the panel's last or later is not settled on the panel.
 
     Returns
     -------
@@ -70,6 +73,8 @@ def panel_settlement(
             f"data.labels.delistings: {panel.symbols[late[0]]} has bars after its "
             "delisting. Correct the date, or take the symbol off the table."
         )
+    # as the labels do: nobody is paid before the date that the table tells
+    last[names] = np.maximum(last[names], ends)
     gone = ends < panel.n_bars - 1
     paid[names[gone]] = rows["return"].to_numpy(np.float64)[gone]
     return Settlement(last, paid)

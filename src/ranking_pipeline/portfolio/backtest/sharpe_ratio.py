@@ -10,6 +10,7 @@ import numpy.typing as npt
 Series = npt.NDArray[np.floating]
 NAN = float("nan")
 FEWEST_TRIALS = 10  # of which a variance is measured
+ROUNDING = 1e-12  # deviation over mean of returns that are all the same
 
 
 def sharpe(returns: Series, periods: float) -> float:
@@ -25,13 +26,15 @@ def sharpe(returns: Series, periods: float) -> float:
     Returns
     -------
     float
-        NaN with fewer than two bars or no variation.
+        NaN with fewer than two bars or no variation but that of rounding.
     """
-    finite = returns[np.isfinite(returns)]
-    deviation = float(finite.std(ddof=1)) if len(finite) > 1 else 0.0
-    if not deviation > 0:
+    finite = np.asarray(returns, dtype=np.float64)[np.isfinite(returns)]
+    if len(finite) < 2:
         return NAN
-    return float(finite.mean()) / deviation * float(np.sqrt(periods))
+    mean, deviation = float(finite.mean()), float(finite.std(ddof=1))
+    if not deviation > ROUNDING * abs(mean):
+        return NAN
+    return mean / deviation * float(np.sqrt(periods))
 
 
 def expected_best_sharpe(n_trials: int, n_bars: int, periods: float) -> float:
@@ -141,7 +144,7 @@ class DeflatedSharpe:
     trial_variance : float
         Variance of the per-bar ratios over the trials that was used.
     variance_source : "trials" or "no skill"
-        Whether that was measured, or is 1 / T: that of ratios without skill.
+        Whether it is that of the known trials, or 1 / T: that of ratios without skill.
     """
 
     probability: float
@@ -163,9 +166,10 @@ def deflated_sharpe(
     n_trials : int
         Independent trials among which it was chosen, itself included.
     trial_sharpes : ndarray, shape (n,), optional
-        PER-BAR ratios of the trials that are known; NaN ones are left out. With fewer
-        than ten the variance is that of ratios without skill: two rows that happen to
-        resemble each other would say that a search leaves no room for luck.
+        PER-BAR ratios of the trials that are known; NaN ones are left out. Their
+        variance counts where there are ten or more and it is above that of ratios
+        without skill: rows that resemble each other would say that a search leaves no
+        room for luck, and even one book's ratio is not known better than that.
 
     Returns
     -------
@@ -180,10 +184,10 @@ def deflated_sharpe(
     n_bars = int(np.isfinite(returns).sum())
     known = np.empty(0) if trial_sharpes is None else np.asarray(trial_sharpes)
     known = known[np.isfinite(known)]
-    measured = len(known) >= FEWEST_TRIALS
-    source = "trials" if measured else "no skill"
     without_skill = 1.0 / n_bars if n_bars else NAN
-    variance = float(known.var(ddof=1)) if measured else without_skill
+    measured = float(known.var(ddof=1)) if len(known) >= FEWEST_TRIALS else 0.0
+    source = "trials" if measured > without_skill else "no skill"
+    variance = max(without_skill, measured)
     luck = expected_maximum(n_trials) if n_trials > 1 else 0.0
     threshold = luck * float(np.sqrt(variance))
     probability = probabilistic_sharpe(returns, threshold)

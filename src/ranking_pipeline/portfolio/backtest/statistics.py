@@ -10,7 +10,6 @@ import numpy.typing as npt
 from ranking_pipeline.evaluation.inference import BlockTest, block_test
 from ranking_pipeline.evaluation.metrics import hit_rate
 from ranking_pipeline.portfolio.backtest.drawdown import (
-    Drawdown,
     equity_curve,
     max_drawdown,
 )
@@ -58,8 +57,8 @@ class BookStatistics:
     deflated_sharpe : DeflatedSharpe
     net_test : BlockTest
         Of the mean net return per bar.
-    drawdown : Drawdown
-        Of the account that reinvests.
+    max_drawdown : float
+        Deepest fall of the account that reinvests, as a share of its highest value.
     win_rate : float
         Share of bars with a net return above 0.
     profit_factor : float
@@ -93,7 +92,7 @@ class BookStatistics:
     probabilistic_sharpe: float
     deflated_sharpe: DeflatedSharpe
     net_test: BlockTest
-    drawdown: Drawdown
+    max_drawdown: float
     win_rate: float
     profit_factor: float
     turnover_per_trade: float
@@ -158,7 +157,7 @@ def book_statistics(
         probabilistic_sharpe=probabilistic_sharpe(net),
         deflated_sharpe=deflated_sharpe(net, n_trials, trial_sharpes),
         net_test=block_test(net, block_bars),
-        drawdown=max_drawdown(net),
+        max_drawdown=max_drawdown(net),
         win_rate=hit_rate(net),
         profit_factor=profit_factor(net),
         turnover_per_trade=_mean(path.turnover_of_a_book),

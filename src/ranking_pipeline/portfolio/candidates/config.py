@@ -66,7 +66,8 @@ class CandidateSelectionConfig(Config):
     )
     last_month: str | None = Field(
         description="last trade month; null = the one after the last finished month of "
-        "the bars, which is the live one",
+        "the bars, which is the live one; the month after an unfinished one is "
+        "decided early, at the last bar, with a warning",
     )
     slope_bars: int = Field(
         gt=0, description="trading days over which the moving average's change is taken"
@@ -130,6 +131,13 @@ class CandidateSelectionConfig(Config):
         return chosen_sectors(self.sectors, self.sector_windows)
 
     def history_bars(self) -> int:
-        """Count the bars that the longest momentum of the chosen sectors needs."""
-        windows = self.windows()
-        return 1 + max(windows[sector].momentum_bars for sector in self.chosen())
+        """Count the bars that the longest window of the chosen sectors needs.
+
+        A momentum needs the bar before its window too, and a slope the moving average
+        of ``slope_bars`` earlier.
+        """
+        own = [self.windows()[sector] for sector in self.chosen()]
+        return max(
+            max(1 + one.momentum_bars, one.moving_average_bars + self.slope_bars)
+            for one in own
+        )

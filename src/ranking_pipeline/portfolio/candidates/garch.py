@@ -165,3 +165,6 @@ def _forecast(window: Array, options: GarchConfig) -> _Forecast:
 
 def _without_garch(volatility: float, source: str, reason: str, n: int) -> _Forecast:
     return _Forecast(volatility, source, reason, n, np.nan, False, np.nan)
+
+
+NO_PATH = _path([], np.empty(0, dtype=np.int64))

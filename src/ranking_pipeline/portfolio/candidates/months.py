@@ -25,10 +25,13 @@ class TradeMonths:
         Rising.
     bars : ndarray of int, shape (M,)
         The as-of bar of each: the last of the month before, on the panel's time axis.
+    early : bool
+        Whether the last of them is decided before the month of its as-of bar is over.
     """
 
     months: npt.NDArray[np.datetime64]
     bars: npt.NDArray[np.intp]
+    early: bool = False
 
 
 def refuse_other_intervals(panel: Panel) -> None:
@@ -66,7 +69,8 @@ def trade_months(
     first, last : str or None
         First and last trade month, as 2018-06, both included. Without ``last``, the
         month after the last bar is the last one where that bar's month is over: no day
-        of the week on which the market trades is left in it.
+        of the week on which the market trades is left in it. Where ``last`` asks for
+        that month all the same, it is decided at the last bar, and marked as early.
     history_bars : int
         Bars up to the as-of bar that a month needs where ``first`` is None.
 
@@ -80,11 +84,12 @@ def trade_months(
     months: npt.NDArray[np.datetime64] = np.add(own[ends], MONTH)
     _refuse_beyond("first_month", first, months)
     _refuse_beyond("last_month", last, months)
+    over = _is_over(dates)
     earliest = months[0] if first is None else np.datetime64(first, "M")
     kept = (months >= earliest) & ((ends + 1 >= history_bars) | (first is not None))
     if last is not None:
         kept &= months <= np.datetime64(last, "M")
-    elif not _is_over(dates):
+    elif not over:
         kept[-1] = False
     if not kept.any():
         raise UserError(
@@ -93,7 +98,7 @@ def trade_months(
             f"of history and lies in first_month {first} to last_month {last}. Give "
             "more bars or other months."
         )
-    return TradeMonths(months[kept], ends[kept])
+    return TradeMonths(months[kept], ends[kept], bool(kept[-1]) and not over)
 
 
 def _refuse_beyond(

@@ -87,8 +87,10 @@ def outcome_table(panel: Panel, card: Scorecard, legs: Legs) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        month, timestamp, sector, gics_code, status (``ok``, ``sector_too_small`` or
-        ``no_names``), n_names (tradable or halted on the as-of bar), n_scored,
+        month, timestamp, asof_date (ISO 8601), sector, gics_code, status (``ok``,
+        ``sector_too_small`` or ``no_names``), early (decided before the month of the
+        as-of bar is over; only a last month that was asked for can be), n_names
+        (tradable or halted on the as-of bar), n_scored,
         n_not_tradable, n_short_history, n_long, n_short, n_garch, n_ewma, n_at_bound,
         garch_coverage (share of the scored names; NaN without any). A sector that is
         too small counts the names that it would have scored.
@@ -112,6 +114,7 @@ def outcome_table(panel: Panel, card: Scorecard, legs: Legs) -> pd.DataFrame:
         {
             "month": _text(card.months.months[month]),
             "timestamp": _stamps(panel, card, month),
+            "asof_date": _dates(panel, card, month),
             "sector": _text(np.tile(names, n_months)),
             "gics_code": _text(np.tile([s.gics_code for s in card.sectors], n_months)),
         }
@@ -120,7 +123,8 @@ def outcome_table(panel: Panel, card: Scorecard, legs: Legs) -> pd.DataFrame:
         table[name] = _per_sector(marked & seen, card.sector, n).ravel()
     small = _per_sector(card.status == TOO_SMALL, card.sector, n).ravel() > 0
     status = np.where(small, TOO_SMALL, np.where(table["n_scored"] > 0, OK, NO_NAMES))
-    table.insert(4, "status", _text(status))
+    table.insert(5, "status", _text(status))
+    table.insert(6, "early", card.months.early & (month == n_months - 1))
     scored = table["n_scored"].where(table["status"] == OK)
     return table.assign(garch_coverage=table["n_garch"] / scored)
 

@@ -1,12 +1,9 @@
-"""Volatility of many names over workers: each name's year is fitted once, then kept."""
+"""Volatility of many names over workers: each window is fitted once, then kept."""
 
 from __future__ import annotations
 
 import logging
 import time
-from collections import defaultdict
-from collections.abc import Sequence
-from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -23,17 +20,17 @@ from ranking_pipeline.jobs.spread import spread
 from ranking_pipeline.panel import Panel
 from ranking_pipeline.portfolio.candidates.garch import (
     GarchConfig,
-    GarchPath,
     fit_months,
 )
 from ranking_pipeline.portfolio.candidates.indicators import traded_closes
+from ranking_pipeline.portfolio.candidates.known_fits import Fits, KnownFits
 from ranking_pipeline.portfolio.candidates.months import TradeMonths
 from ranking_pipeline.portfolio.candidates.scorecard import Mask, Volatilities
 from ranking_pipeline.portfolio.candidates.volatility_requests import (
     GARCH,
     OwnReturns,
-    YearRequest,
-    year_requests,
+    SymbolRequest,
+    symbol_requests,
 )
 from ranking_pipeline.storage import PanelHandle
 
@@ -43,24 +40,20 @@ _logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class SymbolJob:
-    """The years of one symbol that are not known, and where they are kept.
-
-    ``places`` are those of its requests among all.
-    """
+    """The as-of bars of one symbol whose fits are not known, and where to keep them."""
 
     job_id: str
     panel: PanelHandle
-    places: tuple[int, ...]
-    requests: tuple[YearRequest, ...]
+    request: SymbolRequest
     options: GarchConfig
-    cache: CacheConfig | None
+    cache: CacheConfig
 
 
 @dataclass(frozen=True)
 class Answer:
-    """One path per request, and why any could not be kept (empty: all were)."""
+    """The fits of one symbol, and why they could not be kept (empty: they were)."""
 
-    paths: tuple[GarchPath, ...]
+    fits: Fits
     not_kept: str = ""
 
 
@@ -93,8 +86,7 @@ class VolatilityOverWorkers:
         cache: CacheConfig,
     ) -> None:
         self._stored, self._options, self._how = stored, options, how
-        self._cache = cache if cache.enabled else None
-        self._known = ResultCache(cache, Codec())
+        self._cache = cache
 
     def __call__(self, panel: Panel, months: TradeMonths, wanted: Mask) -> Volatilities:
         """Fit the names that are marked in ``wanted`` (M, S), at the as-of bars.
@@ -105,85 +97,65 @@ class VolatilityOverWorkers:
             The job of a symbol failed; what others gave is kept.
         """
         started = time.perf_counter()
-        requests = list(year_requests(panel, months, wanted, self._options))
-        found = [self._known.find(request.made_from) for request in requests]
-        paths = {
-            place: GarchPath(**look.value)
-            for place, look in enumerate(found)
-            if look.status == "hit"
-        }
-        jobs = self._jobs(panel, requests, set(paths))
+        asked = list(symbol_requests(panel, months, wanted, self._options))
+        result, jobs, saved = Volatilities.unknown(wanted.shape), [], 0.0
+        for request in asked:
+            known = KnownFits(self._cache, request.made_from).find()
+            saved += _fill(result, request, known)
+            missing = request.without(known.places())
+            if missing.bars:
+                jobs.append(self._job(panel, missing))
         done = spread(jobs, fit_symbol, self._how, LABEL, unit="name")
-        self._known.sweep()
+        ResultCache(self._cache, Codec()).sweep()
         for job in jobs:
             answer = _answer(done.outcomes[job.job_id], job.job_id)
-            paths |= zip(job.places, answer.paths, strict=True)
-        n_names = len({request.symbol for request in requests})
+            _fill(result, job.request, answer.fits)
         self.costs = replace(
             done.costs,
-            n_jobs=n_names,
-            n_cached=n_names - len(jobs),
+            n_jobs=len(asked),
+            n_cached=len(asked) - len(jobs),
             seconds=time.perf_counter() - started,
-            saved_seconds=sum((look.seconds for look in found), 0.0),
+            saved_seconds=saved,
         )
-        result = Volatilities.unknown(wanted.shape)
-        for place, request in enumerate(requests):
-            _fill(result, request, paths[place])
         return result
 
-    def _jobs(
-        self, panel: Panel, requests: Sequence[YearRequest], known: AbstractSet[int]
-    ) -> list[SymbolJob]:
-        """One job for each symbol with years that are not known."""
-        places: dict[int, list[int]] = defaultdict(list)
-        for place, request in enumerate(requests):
-            if place not in known:
-                places[request.symbol].append(place)
-        return [
-            SymbolJob(
-                panel.symbols[symbol],
-                self._stored,
-                tuple(own),
-                tuple(requests[place] for place in own),
-                self._options,
-                self._cache,
-            )
-            for symbol, own in places.items()
-        ]
+    def _job(self, panel: Panel, request: SymbolRequest) -> SymbolJob:
+        name = panel.symbols[request.symbol]
+        return SymbolJob(name, self._stored, request, self._options, self._cache)
 
 
 def fit_symbol(job: SymbolJob) -> Answer:
-    """Fit the years of one symbol and keep them; this runs in a worker."""
+    """Fit one symbol at its as-of bars and keep the fits; this runs in a worker."""
     from threadpoolctl import threadpool_limits
 
-    panel = _loaded(job.panel)
-    closes = traded_closes(panel.cut(slice(None), _only(job.requests[0].symbol)))[0]
-    own, paths, problems = OwnReturns.of(closes), [], ""
+    panel, request = _loaded(job.panel), job.request
+    closes = traded_closes(panel.cut(slice(None), _only(request.symbol)))[0]
+    own, started = OwnReturns.of(closes), time.perf_counter()
+    counts = own.counts(np.array(request.bars))
     # A fit has five parameters: a second thread only waits, and costs four times more.
     with threadpool_limits(1):
-        for request in job.requests:
-            started = time.perf_counter()
-            counts = own.counts(np.array(request.bars))
-            path = fit_months(own.returns[: counts[-1]], counts - 1, job.options)
-            paths.append(path)
-            if job.cache is not None:
-                seconds = time.perf_counter() - started
-                problems = _keep(job.cache, request, path, seconds) or problems
-    return Answer(tuple(paths), problems)
+        path = fit_months(own.returns[: counts[-1]], counts - 1, job.options)
+    fits = Fits.made_now(request.windows, path, time.perf_counter() - started)
+    return Answer(fits, _keep(job.cache, request, fits))
 
 
-def _keep(
-    cache: CacheConfig, request: YearRequest, path: GarchPath, seconds: float
-) -> str:
+def _keep(cache: CacheConfig, request: SymbolRequest, fits: Fits) -> str:
+    if not cache.enabled:
+        return ""
     if code_of(GARCH) != request.made_from["code"]:
         return "the worker's code or libraries are not those of the run"
-    return ResultCache(cache, Codec()).keep(request.made_from, path._asdict(), seconds)
+    return KnownFits(cache, request.made_from).add(fits)
 
 
-def _fill(result: Volatilities, request: YearRequest, path: GarchPath) -> None:
-    cells = list(request.months), request.symbol
+def _fill(result: Volatilities, request: SymbolRequest, fits: Fits) -> float:
+    """Write down the fits that are asked for; tell what they took, in seconds."""
+    places = fits.places()
+    pairs = zip(request.months, request.windows, strict=True)
+    found = [(month, places[window]) for month, window in pairs if window in places]
+    months, rows = [month for month, _ in found], [row for _, row in found]
     for name, values in vars(result).items():
-        values[cells] = getattr(path, name)
+        values[months, request.symbol] = getattr(fits.path, name)[rows]
+    return float(fits.seconds[rows].sum())
 
 
 def _answer(outcome: Outcome, symbol: str) -> Answer:

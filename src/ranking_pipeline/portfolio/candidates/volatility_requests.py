@@ -1,9 +1,9 @@
-"""Requests for volatility: a name's as-of bars of one year, and what decides the fits."""
+"""Requests for volatility: a name's as-of bars, and what decides the fit at each."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -28,7 +28,7 @@ class OwnReturns:
     Attributes
     ----------
     returns : ndarray, shape (n,)
-        As shares; a move over a halt is one return.
+        As finite shares; a move over a halt is one return.
     bars : ndarray of int, shape (n,)
         Bar of the panel at whose close each is known.
     """
@@ -41,7 +41,9 @@ class OwnReturns:
         """Take the returns of a row (T,) of closes, NaN where none traded."""
         bars = np.flatnonzero(np.isfinite(closes))
         seen = closes[bars]
-        return cls(seen[1:] / seen[:-1] - 1.0, bars[1:])
+        returns = seen[1:] / seen[:-1] - 1.0
+        known = np.isfinite(returns)
+        return cls(returns[known], bars[1:][known])
 
     def counts(self, asof: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
         """Count the returns that are known at some bars, shape of ``asof``."""
@@ -49,47 +51,67 @@ class OwnReturns:
 
 
 @dataclass(frozen=True)
-class YearRequest:
-    """The as-of bars of one symbol in one calendar year.
+class SymbolRequest:
+    """The as-of bars of one symbol.
 
-    A year, so that a new month asks for one year again and not for all; each fit rests
-    on its own window, whatever other months are asked for.
+    Attributes
+    ----------
+    symbol : int
+    months, bars : tuple of int
+        Positions of the trade months, and the as-of bar of each.
+    windows : tuple of str
+        Hex SHA-256 of the returns on which the fit at each bar rests: it depends on
+        nothing else of the bars.
+    made_from : mapping
+        What decides the fits but for these returns.
     """
 
     symbol: int
     months: tuple[int, ...]
     bars: tuple[int, ...]
+    windows: tuple[str, ...]
     made_from: Mapping[str, Any]
 
+    def without(self, known: Collection[str]) -> SymbolRequest:
+        """Ask for the bars whose windows are not known."""
+        left = [p for p, window in enumerate(self.windows) if window not in known]
+        return replace(
+            self,
+            months=tuple(self.months[place] for place in left),
+            bars=tuple(self.bars[place] for place in left),
+            windows=tuple(self.windows[place] for place in left),
+        )
 
-def year_requests(
+
+def symbol_requests(
     panel: Panel, months: TradeMonths, wanted: Mask, options: GarchConfig
-) -> Iterator[YearRequest]:
+) -> Iterator[SymbolRequest]:
     """Ask for the cells that are marked in ``wanted``, (M, S), name by name."""
     closes = traded_closes(panel)
-    years = panel.trading_dates[months.bars].astype("M8[Y]")
     for symbol in np.flatnonzero(wanted.any(axis=0)):
         own = OwnReturns.of(closes[symbol])
-        for year in np.unique(years):
-            asked = np.flatnonzero(wanted[:, symbol] & (years == year))
-            if len(asked):
-                bars = months.bars[asked]
-                yield YearRequest(
-                    int(symbol), tuple(asked.tolist()), tuple(bars.tolist()),
-                    _made_from(own, own.counts(bars), options),
-                )  # fmt: skip
+        asked = np.flatnonzero(wanted[:, symbol])
+        bars = months.bars[asked]
+        yield SymbolRequest(
+            int(symbol), tuple(asked.tolist()), tuple(bars.tolist()),
+            _windows(own.returns, own.counts(bars), options.window_returns),
+            _made_from(panel.symbols[symbol], options),
+        )  # fmt: skip
 
 
-def _made_from(
-    own: OwnReturns, counts: npt.NDArray[np.intp], options: GarchConfig
-) -> dict[str, Any]:
-    """Name all that decides the fits: the returns that their windows hold."""
-    first = max(int(counts[0]) - options.window_returns, 0)
-    seen = own.returns[first : counts[-1]]
+def _windows(
+    returns: Array, counts: npt.NDArray[np.intp], width: int
+) -> tuple[str, ...]:
+    return tuple(
+        sha256_bytes(returns[max(count - width, 0) : count].tobytes())
+        for count in counts.tolist()
+    )
+
+
+def _made_from(symbol: str, options: GarchConfig) -> dict[str, Any]:
     return {
         "volatility": f"{GARCH}.{fit_months.__qualname__}",
-        "returns": sha256_bytes(seen.tobytes()),
-        "ends": (counts - first).tolist(),
+        "symbol": symbol,
         "options": options.model_dump(mode="json"),
         "code": code_of(GARCH),
         "solver": library_versions([options.solver]),
