@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from ranking_pipeline.bars.config import CANONICAL_COLUMNS
 from ranking_pipeline.errors import UserError
+from ranking_pipeline.wording import shortened
 
 OPTIONAL_COLUMNS = ("adj_close",)
 ALIASES: Mapping[str, tuple[str, ...]] = {
@@ -145,5 +146,4 @@ def normal_name(name: str) -> str:
 
 def shown(names: Sequence[str]) -> str:
     """List the first names, for messages."""
-    rest = len(names) - _SHOWN
-    return ", ".join(names[:_SHOWN]) + (f" and {rest} more" if rest > 0 else "")
+    return shortened(names, _SHOWN)

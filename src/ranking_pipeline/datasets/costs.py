@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kedro.io import AbstractDataset
-
+from ranking_pipeline.datasets.plain_file import PlainFileDataset
 from ranking_pipeline.errors import UserError
 from ranking_pipeline.storage import write_json
 
@@ -17,7 +15,7 @@ if TYPE_CHECKING:
 Costs = list[dict[str, Any]]
 
 
-class CostsDataset(AbstractDataset[Costs, Costs]):
+class CostsDataset(PlainFileDataset[Costs, Costs]):
     """Seconds, memory and cache hits of the stage's last run; empty when it never ran.
 
     Clocks differ from run to run, so this is no artefact: nothing is made from it but
@@ -27,15 +25,7 @@ class CostsDataset(AbstractDataset[Costs, Costs]):
     ----------
     filepath : str
         JSON file.
-    metadata : dict, optional
-        Ignored here; read by kedro-viz.
     """
-
-    def __init__(
-        self, *, filepath: str, metadata: dict[str, Any] | None = None
-    ) -> None:
-        self._filepath = Path(filepath)
-        self.metadata = metadata
 
     def save(self, data: Costs) -> None:
         """Replace the file."""
@@ -57,9 +47,3 @@ class CostsDataset(AbstractDataset[Costs, Costs]):
     def preview(self) -> JSONPreview:
         """Return the costs for kedro-viz."""
         return json.dumps(self.load())
-
-    def _exists(self) -> bool:
-        return self._filepath.exists()
-
-    def _describe(self) -> dict[str, Any]:
-        return {"filepath": str(self._filepath)}

@@ -3,43 +3,30 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kedro.io import AbstractDataset
-
+from ranking_pipeline.datasets.plain_file import PlainFileDataset
 from ranking_pipeline.errors import UserError
-from ranking_pipeline.storage import write_artefact
+from ranking_pipeline.storage import write_json
 
 if TYPE_CHECKING:
     from kedro_datasets._typing import JSONPreview
 
 
-class CounterDataset(AbstractDataset[str, dict[str, Any]]):
+class CounterDataset(PlainFileDataset[str, dict[str, Any]]):
     """Count saves per key; a load returns the newest key with its count.
 
     Parameters
     ----------
     filepath : str
         JSON file that holds the counts; it outlives runs.
-    metadata : dict, optional
-        Ignored here; read by kedro-viz.
     """
-
-    def __init__(
-        self, *, filepath: str, metadata: dict[str, Any] | None = None
-    ) -> None:
-        self._filepath = Path(filepath)
-        self.metadata = metadata
 
     def save(self, data: str) -> None:
         """Add one to the count of the key ``data``."""
         counts = self._stored()["counts"] if self._exists() else {}
         newest = {"key": data, "counts": {**counts, data: counts.get(data, 0) + 1}}
-        write_artefact(
-            self._filepath,
-            lambda path: _dump(newest, path),
-        )
+        write_json(self._filepath, newest)
 
     def load(self) -> dict[str, Any]:
         """Return ``{"key": newest key, "count": its count}``."""
@@ -61,13 +48,3 @@ class CounterDataset(AbstractDataset[str, dict[str, Any]]):
                 "not counted. Delete it only where that is meant."
             ) from None
         return stored
-
-    def _exists(self) -> bool:
-        return self._filepath.exists()
-
-    def _describe(self) -> dict[str, Any]:
-        return {"filepath": str(self._filepath)}
-
-
-def _dump(value: Any, path: Path) -> None:
-    path.write_text(json.dumps(value, indent=2), encoding="utf-8")

@@ -7,22 +7,20 @@ import shutil
 import tempfile
 from abc import abstractmethod
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote
 
-from kedro.io import AbstractDataset
-
+from ranking_pipeline.datasets.plain_file import PlainFileDataset, Saved
 from ranking_pipeline.storage import TEMPORARY_PREFIX, write_text
 
 if TYPE_CHECKING:
     from kedro_datasets._typing import JSONPreview
 
-Saved = TypeVar("Saved")
 Files = dict[tuple[str, ...], str]
 Changes = dict[tuple[str, ...], str | None]
 
 
-class _TextsDataset(AbstractDataset[Saved, Files]):
+class _TextsDataset(PlainFileDataset[Saved, Files]):
     """Text by the parts of its path below a folder.
 
     Every part is percent-encoded where it is more than letters, digits, dots, dashes
@@ -32,15 +30,7 @@ class _TextsDataset(AbstractDataset[Saved, Files]):
     ----------
     filepath : str
         The folder.
-    metadata : dict, optional
-        Ignored here; read by kedro-viz.
     """
-
-    def __init__(
-        self, *, filepath: str, metadata: dict[str, Any] | None = None
-    ) -> None:
-        self._filepath = Path(filepath)
-        self.metadata = metadata
 
     @abstractmethod
     def save(self, data: Saved) -> None:
@@ -60,12 +50,6 @@ class _TextsDataset(AbstractDataset[Saved, Files]):
         """Return the files and their numbers of lines for kedro-viz."""
         files = self.load().items()
         return json.dumps({"/".join(name): len(t.splitlines()) for name, t in files})
-
-    def _exists(self) -> bool:
-        return self._filepath.is_dir()
-
-    def _describe(self) -> dict[str, Any]:
-        return {"filepath": str(self._filepath)}
 
 
 class TextFolderDataset(_TextsDataset[dict[str, str]]):

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kedro.io import AbstractDataset
-
+from ranking_pipeline.datasets.plain_file import PlainFileDataset
 from ranking_pipeline.errors import UserError
 from ranking_pipeline.storage import write_json
 
@@ -15,7 +13,7 @@ if TYPE_CHECKING:
     from kedro_datasets._typing import JSONPreview
 
 
-class LedgerDataset(AbstractDataset[dict[str, Any], dict[str, Any]]):
+class LedgerDataset(PlainFileDataset[dict[str, Any], dict[str, Any]]):
     """Keep every distinct entry per key; a load returns all of the newest key.
 
     Saving the same entries again changes nothing, and a write that is killed leaves
@@ -25,15 +23,7 @@ class LedgerDataset(AbstractDataset[dict[str, Any], dict[str, Any]]):
     ----------
     filepath : str
         JSON file that holds the entries; it outlives runs.
-    metadata : dict, optional
-        Ignored here; read by kedro-viz.
     """
-
-    def __init__(
-        self, *, filepath: str, metadata: dict[str, Any] | None = None
-    ) -> None:
-        self._filepath = Path(filepath)
-        self.metadata = metadata
 
     def save(self, data: dict[str, Any]) -> None:
         """Add the list ``data["entries"]`` to what is known of ``data["key"]``."""
@@ -68,9 +58,3 @@ class LedgerDataset(AbstractDataset[dict[str, Any], dict[str, Any]]):
                 "counted. Delete it only where that is meant."
             ) from None
         return stored
-
-    def _exists(self) -> bool:
-        return self._filepath.exists()
-
-    def _describe(self) -> dict[str, Any]:
-        return {"filepath": str(self._filepath)}

@@ -7,7 +7,7 @@ from typing import Any
 
 from ranking_pipeline.routing.markdown import table
 from ranking_pipeline.training.plan_filters import told_unable
-from ranking_pipeline.wording import counted
+from ranking_pipeline.wording import counted, shortened
 
 SHOWN_SYMBOLS = 100
 TIMES = ("train_start", "train_end", "predict_start", "predict_end")
@@ -51,11 +51,10 @@ def _left_out(metadata: Mapping[str, Any]) -> list[str]:
     if not scarce:
         return lines
     fewest = metadata["walk_forward"]["min_train_rows"]
-    first = ", ".join(f"{name} ({rows})" for name, rows in [*scarce.items()][:5])
-    more = f" and {len(scarce) - 5} more" if len(scarce) > 5 else ""
+    names = shortened([f"{name} ({rows})" for name, rows in scarce.items()], 5)
     text = (
         f"Left out, because fewer than `min_train_rows` {fewest} rows can be fitted: "
-        f"{first}{more}. Their months have no prediction of these models."
+        f"{names}. Their months have no prediction of these models."
     )
     return [*lines, text, ""]
 

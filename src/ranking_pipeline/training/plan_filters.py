@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ranking_pipeline.errors import UserError
 from ranking_pipeline.models import registry
 from ranking_pipeline.training.config import ModelTrainingConfig
-from ranking_pipeline.wording import counted
+from ranking_pipeline.wording import counted, shortened
 
 Row = dict[str, Any]
 _log = logging.getLogger(__name__)
 _CROSS_SECTIONAL, _SYMBOL_SPECIFIC = "cross_sectional", "symbol_specific"
+_SHOWN = 20
 
 
 def filter_jobs(
@@ -141,7 +142,7 @@ def _refuse_strangers(
         if missing:
             faults.append(
                 f"model_training.{key}s: no job of training_plan has {missing}; it "
-                f"has {_some(held)}"
+                f"has {shortened(sorted(held), _SHOWN)}"
             )
     for own, key in ((False, "families"), (True, "symbol_families")):
         kind = [row for row in rows if (row["symbol"] is not None) is own]
@@ -165,8 +166,8 @@ def _strange_families(
         return []
     return [
         f"model_training.{key}: no job of training_plan has {missing}; it has "
-        f"{_some(held)}. Run routing again with these families (a plan is trained as "
-        "it is), or take them out"
+        f"{shortened(sorted(held), _SHOWN)}. Run routing again with these families (a "
+        "plan is trained as it is), or take them out"
     ]
 
 
@@ -212,9 +213,3 @@ def _asked(config: ModelTrainingConfig) -> dict[str, Any]:
         "symbol_families": list(config.symbol_families),
     }
     return {name: value for name, value in asked.items() if value}
-
-
-def _some(names: Iterable[str]) -> str:
-    ordered = sorted(names)
-    shown = ", ".join(ordered[:20])
-    return shown + (f" and {len(ordered) - 20} more" if len(ordered) > 20 else "")
