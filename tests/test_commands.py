@@ -82,9 +82,11 @@ class Read(dict[str, Any]):
 
 @pytest.fixture(scope="module")
 def monthly(tmp_path_factory: pytest.TempPathFactory) -> Place:
-    """A place in which monthly portfolios have been made once."""
+    """A place with monthly portfolios, and a second model beside the one they are of."""
     place = Place.make(tmp_path_factory.mktemp("monthly"), "portfolio")
     place.run("sector_portfolio")
+    second = {"model_id": "ridge:fwd_ret_20d", "alias": "staging"}
+    place.run("promotion", params={"promotion": second})
     return place
 
 
