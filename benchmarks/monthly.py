@@ -15,6 +15,7 @@ import pandas as pd
 from benchmarks.harness import REAL_DATA, Measured, Row, kedro_run, private_conf, row
 
 FIRST_MONTH, LAST_MONTH, NEXT_MONTH = "2015-02", "2020-01", "2020-02"
+TRANSFORMER = "promotion.model_id=stock_transformer:fwd_ret_20d"
 REAL_BARS = {
     "data.source": "sp500_daily_2015_2020.parquet",
     "data.sectors": "sp500_sectors_2020.csv",
@@ -49,9 +50,9 @@ def _candidates(folder: Path) -> dict[str, Measured]:
     kedro_run(conf, "--pipelines=data_preparation", f"--params={bars}")
 
     def select(last: str) -> Measured:
-        months = f"candidate_selection.first_month={FIRST_MONTH},"
-        months += f"candidate_selection.last_month={last},{bars}"
-        return kedro_run(conf, "--pipelines=candidate_selection", f"--params={months}")
+        first = f"candidate_selection.first_month={FIRST_MONTH}"
+        months = f"--params={first},candidate_selection.last_month={last}"
+        return kedro_run(conf, "--pipelines=candidate_selection", months)
 
     return {
         "S&P 500 candidates, 60 months, cold": select(LAST_MONTH),
@@ -63,6 +64,9 @@ def _candidates(folder: Path) -> dict[str, Measured]:
 def _predictions(folder: Path) -> dict[str, Measured]:
     conf = private_conf(folder, "portfolio")
     whole = kedro_run(conf, "--env=portfolio", "--pipelines=sector_portfolio")
+    kedro_run(
+        conf, "--env=portfolio", "--pipelines=promotion", f"--params={TRANSFORMER}"
+    )
     versions = (folder / "data" / "05_model_input").glob(
         "sector_candidates.parquet/*/*"
     )
