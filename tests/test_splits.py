@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from ranking_pipeline.data_config import SplitsConfig
 from ranking_pipeline.errors import UserError
-from ranking_pipeline.splits import NAMES, Splits, make_splits
+from ranking_pipeline.splits import NAMES, TRADING_DATES, Splits, make_splits
 
 
 def _axis(n_bars: int) -> np.ndarray:
@@ -75,6 +75,15 @@ def test_nothing_more_than_needed_is_purged() -> None:
     assert splits.mask("train", bars, ends).sum() == 100 - 6 - 3
     assert splits.mask("validation", bars, ends).sum() == 50 - 6 - 3
     assert splits.mask("test", bars, ends).sum() == 50 - 6
+
+
+def test_stored_splits_show_trading_dates_that_nothing_reads() -> None:
+    splits = make_splits(_axis(50), 0.6, 0.2, 1)
+    days = np.datetime64("2015-01-12") + np.arange(50)
+    shown = splits.trading_dates(days)
+    assert shown["train"]["first"] == "2015-01-12"
+    assert shown["test"] == {"first": str(days[40]), "last": str(days[49])}
+    assert Splits.from_dict(splits.to_dict() | {TRADING_DATES: shown}) == splits
 
 
 def test_splits_survive_json() -> None:

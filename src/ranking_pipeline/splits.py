@@ -37,13 +37,24 @@ __all__ = [
 ]
 
 NAMES = ("train", "validation", "test")
+# Key of the stored splits that nothing is computed from.
+TRADING_DATES = "trading_dates"
 
 BarsAndEnds = tuple[npt.NDArray[Any], npt.NDArray[Any]]
 
 
 @dataclass(frozen=True)
 class Block:
-    """Contiguous bars, both ends included; ``first`` and ``last`` in ISO 8601, UTC."""
+    """Contiguous bars, both ends included.
+
+    Attributes
+    ----------
+    first, last : str
+        Stamps of the first and the last bar in ISO 8601, UTC. The end of a bar may fall
+        on the day after its trading date.
+    first_bar, last_bar : int
+        Positions on the time axis.
+    """
 
     first: str
     last: str
@@ -201,9 +212,28 @@ class Splits:
             "timestamps_sha256": self.timestamps_sha256,
         }
 
+    def trading_dates(
+        self, dates: npt.NDArray[np.datetime64]
+    ) -> dict[str, dict[str, str]]:
+        """First and last trading date of each block, for people.
+
+        Parameters
+        ----------
+        dates : ndarray of datetime64[D], shape (T,)
+            Trading date of each bar.
+        """
+        ends = {
+            name: (self.block(name).first_bar, self.block(name).last_bar)
+            for name in NAMES
+        }
+        return {
+            name: {"first": str(dates[first]), "last": str(dates[last])}
+            for name, (first, last) in ends.items()
+        }
+
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Splits:
-        """Read what :meth:`to_dict` made.
+        """Read what :meth:`to_dict` made; trading dates beside it are left out.
 
         Raises
         ------
@@ -212,7 +242,8 @@ class Splits:
         """
         try:
             blocks = {name: Block(**values[name]) for name in NAMES}
-            splits = cls(**{**values, **blocks})
+            own = {key: values[key] for key in values if key != TRADING_DATES}
+            splits = cls(**{**own, **blocks})
             splits._require_contiguous()
         except (KeyError, TypeError) as error:
             raise UserError(

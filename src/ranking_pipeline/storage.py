@@ -184,10 +184,12 @@ def verify_artefact(path: Path) -> Manifest:
             "Run the pipeline that makes it again."
         )
     if sha256_file(path) != manifest.sha256:
-        maker = f" ({manifest.producer})" if manifest.producer else ""
+        # a node's name begins with its pipeline
+        maker = manifest.producer.split(".", maxsplit=1)[0]
+        again = f"`kedro run --pipelines={maker}`" if maker else "its pipeline"
         raise UserError(
-            f"{path} is damaged: its SHA-256 differs from its manifest. "
-            f"Run the pipeline that makes it{maker} again."
+            f"{path} is damaged: its SHA-256 differs from its manifest. Run {again} "
+            "again."
         )
     return manifest
 

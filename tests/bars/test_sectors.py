@@ -106,7 +106,7 @@ def test_common_names_of_columns(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
-        ("A,x,,\nA,y,,", "more than one sector on one date: A x open open; A y"),
+        ("A,x y,,\nA,z,,", r"one date \(keep .*: A, x y, without dates; A, z"),
         ("A,x,2015-01-01,\nA,y,2015-01-01,", "more than one sector on one date"),
         ("A,x,2015-01-01,2016-01-01\nA,y,2016-01-01,", "more than one sector"),
         ("A,x,2016-01-01,2015-01-01", "end before they begin"),

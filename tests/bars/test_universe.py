@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -79,16 +80,19 @@ def test_other_names_of_columns(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
-        ("A,2016-01-01,2015-01-01", "end before they begin: A 2016-01-01 2015-01-01"),
+        (
+            "A,2016-01-01,2015-01-01",
+            "end before they begin: A, 2016-01-01 to 2015-01-01",
+        ),
         (
             "A,2015-01-01,2015-06-30\nA,2015-06-29,",
-            "overlap: A 2015-01-01 2015-06-30; A 2015-06-29 open",
+            "overlap: A, 2015-01-01 to 2015-06-30; A, from 2015-06-29",
         ),
         ("A,2015-01-01,\nA,2016-01-01,2017-01-01", "overlap"),
         ("A,2015-01-01,2016-01-01\nA,2015-01-01,2016-01-01", "overlap"),
-        ("A,,2016-01-01", "lack a symbol or a first date: A open 2016-01-01"),
+        ("A,,2016-01-01", "lack a symbol or a start_date: A, to 2016-01-01"),
         (",2015-01-01,", "lack a symbol"),
-        ("A,2015-01-01,\nB,30.06.2015,", "'30.06.2015' in row 3 is no date"),
+        ("A,2015-01-01,\nB,30.06.2015,", "start_date '30.06.2015' in row 3 is no date"),
     ],
 )
 def test_wrong_spells_are_listed(tmp_path: Path, rows: str, message: str) -> None:
@@ -99,14 +103,14 @@ def test_wrong_spells_are_listed(tmp_path: Path, rows: str, message: str) -> Non
 
 def test_many_wrong_spells_are_counted(tmp_path: Path) -> None:
     rows = "\n".join(f"S{i},2016-01-01,2015-01-01" for i in range(9))
-    with pytest.raises(UserError, match="S4 2016-01-01 2015-01-01 and 4 more"):
+    with pytest.raises(UserError, match="S4, 2016-01-01 to 2015-01-01 and 4 more"):
         spells_of(tmp_path, f"symbol,start_date,end_date\n{rows}\n")
 
 
 def test_wrong_files_are_explained(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"absent\.csv does not exist"):
         read_spells(tmp_path / "absent.csv")
-    with pytest.raises(UserError, match=r"no column last\. Found: symbol, first"):
+    with pytest.raises(UserError, match=r"no column end_date\. Found: symbol, first"):
         spells_of(tmp_path, "symbol,first\nA,2015-01-01\n")
 
 
@@ -213,10 +217,29 @@ def test_a_complete_universe_raises_no_warning(tmp_path: Path) -> None:
     spells = spells_of(tmp_path, "symbol,first,last\nA,2015-01-01,\n")
     assert survivorship(spells, panel)["warning"] == ""
     assert survivorship(spells, panel)["share"] == 1.0
-    late = spells_of(tmp_path, "symbol,first,last\nA,2016-01-01,\n")
-    account = survivorship(late, panel)
-    assert np.isnan(account["share"])
-    assert "no member on any trading date" in account["warning"]
+    assert survivorship(spells, panel)["without_members"] == ""
+
+
+def test_dates_without_members_are_told_and_have_no_share(tmp_path: Path) -> None:
+    """NaN is no JSON: a share of nobody is null."""
+    dates = days("2015-06-30", "2015-12-31", "2016-01-04", "2017-03-01")
+    panel = make_panel(("A",), dates, [[1, 1, 1, 1]])
+    text = "symbol,start_date,end_date\nA,2015-12-31,2016-01-04\n"
+    account = survivorship(spells_of(tmp_path, text), panel)
+    json.dumps(account, allow_nan=False)
+    shares = [row["share"] for row in account["dates"]]
+    assert shares == [None, 1.0, 1.0, None]
+    assert (account["share"], account["warning"]) == (1.0, "")
+    assert account["without_members"] == (
+        "data.universe has no member on 2 of 4 trading dates (2015-06-30 to "
+        "2015-06-30, 2017-03-01 to 2017-03-01): no name is ranked or traded on them."
+    )
+    never = survivorship(
+        spells_of(tmp_path, "symbol,first,last\nA,2018-01-01,\n"), panel
+    )
+    json.dumps(never, allow_nan=False)
+    assert (never["share"], never["warning"]) == (None, "")
+    assert "on 4 of 4" in never["without_members"]
 
 
 def test_nothing_to_spread() -> None:

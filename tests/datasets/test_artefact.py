@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,6 +17,7 @@ from ranking_pipeline.datasets import (
     CounterDataset,
     FigureDataset,
     JsonDataset,
+    LedgerDataset,
     PanelDataset,
     TableDataset,
     TableHandleDataset,
@@ -22,6 +25,8 @@ from ranking_pipeline.datasets import (
     TextDataset,
     YamlDataset,
 )
+from ranking_pipeline.datasets.artefact import Lineage
+from ranking_pipeline.datasets.sealed_file import SealedFileDataset
 from ranking_pipeline.panel import Panel
 from ranking_pipeline.storage import TableStream, manifest_path
 
@@ -79,11 +84,13 @@ def test_tensors_and_panels_come_back(tmp_path: Path, random_walk_panel: Panel) 
 def test_damaged_bytes_are_refused_by_name(tmp_path: Path) -> None:
     path = tmp_path / "t.parquet"
     dataset = TableDataset(filepath=str(path))
+    dataset.lineage = Lineage("candidate_selection.select_candidates")
     dataset.save(FRAME)
     raw = bytearray(path.read_bytes())
     raw[20] ^= 255
     path.write_bytes(bytes(raw))
-    with pytest.raises(DatasetError, match=r"t\.parquet is damaged"):
+    told = r"t\.parquet is damaged.*`kedro run --pipelines=candidate_selection` again"
+    with pytest.raises(DatasetError, match=told):
         dataset.load()
 
 
@@ -136,6 +143,45 @@ def test_the_counter_counts_by_key(tmp_path: Path) -> None:
     for key in ("a", "a", "b", "a"):
         counter.save(key)
     assert counter.load() == {"key": "a", "count": 3}
+
+
+@pytest.mark.parametrize(
+    ("dataset", "first", "second", "edit"),
+    [
+        (CounterDataset, "a", "a", ('"a": 2', '"a": 1')),
+        (
+            LedgerDataset,
+            {"key": "a", "entries": ["one"]},
+            {"key": "a", "entries": ["two"]},
+            ('      "one",\n', ""),
+        ),
+    ],
+)
+def test_an_edited_count_is_refused(
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    dataset: type[SealedFileDataset[Any, Any]],
+    first: Any,
+    second: Any,
+    edit: tuple[str, str],
+) -> None:
+    path = tmp_path / "c.json"
+    kept = dataset(filepath=str(path))
+    kept.save(first)
+    kept.save(second)
+    loaded, whole = kept.load(), path.read_text("utf-8")
+    path.write_text(whole.replace(*edit), "utf-8")
+    assert path.read_text("utf-8") != whole
+    for refused in (kept.load, lambda: kept.save(second)):
+        with pytest.raises(DatasetError, match=r"c\.json was changed .*Restore it"):
+            refused()
+    # a file of an earlier version has no digest: told, and sealed by the next save
+    bare = {k: v for k, v in json.loads(whole).items() if k != "sha256"}
+    path.write_text(json.dumps(bare), "utf-8")
+    assert kept.load() == loaded
+    assert "carries no digest" in caplog.text
+    kept.save(second)
+    assert "sha256" in json.loads(path.read_text("utf-8"))
 
 
 def _blocks(*starts: str, symbol: str = "A") -> TableStream:

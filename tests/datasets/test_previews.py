@@ -32,6 +32,8 @@ NOT_STORED = {
     "stage_checks": "in memory, shown by lookahead_report",
     "training_jobs": "in memory, shown by training_plan",
     "project_recipe": "in memory, the catalog itself",
+    "backtest_check": "in memory, shown by backtest_section",
+    "portfolio_backtest_check": "in memory, shown by portfolio_backtest_section",
     "tuning_trials_so_far": "all versions of tuning_trials, shown there",
 }
 # What kedro-viz draws; a text is a name of ours that its client reads as "text".

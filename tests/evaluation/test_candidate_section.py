@@ -14,9 +14,9 @@ from tests.portfolio.candidates.candidate_world import (
     random_market,
 )
 
+from ranking_pipeline.evaluation.candidate_cautions import cautions
 from ranking_pipeline.evaluation.candidate_section import (
     candidate_section,
-    cautions,
 )
 from ranking_pipeline.evaluation.section import Section
 from ranking_pipeline.portfolio.candidates.selection import select_candidates
@@ -97,3 +97,28 @@ def test_what_fell_back_is_told_by_its_reason(base_parameters: dict[str, Any]) -
     assert column(section, 2, "why") == ["few_returns", "ties"]
     assert column(section, 2, "volatility") == ["EWMA instead"] * 2
     assert sum(column(section, 2, "share")) == pytest.approx(1.0)
+
+
+def test_a_sector_that_never_has_candidates_is_told(
+    base_parameters: dict[str, Any],
+) -> None:
+    windows = {
+        "energy": {"moving_average_bars": 20, "momentum_bars": 5000},
+        "utilities": {"moving_average_bars": 30, "momentum_bars": 40},
+    }
+    how = config_of(base_parameters, sector_windows=windows, first_month="2020-05")
+    made = select_candidates(random_market(), how, plain_volatility)
+    (told,) = [
+        one for one in cautions(made.indicators, made.outcomes) if "any month" in one
+    ]
+    assert told.startswith(
+        "No candidates in any month from Energy (at most 0 of 13 names could be scored, "
+        "13 had too short a history)"
+    )
+
+
+def test_a_share_that_never_changes_is_no_figure(
+    base_parameters: dict[str, Any],
+) -> None:
+    flat = section_of(base_parameters, garch=False)
+    assert [one.title for one in flat.figures] == ["Candidates of each month"]

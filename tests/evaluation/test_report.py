@@ -7,7 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+from tests.evaluation.conftest import config as evaluation_config
 
+from ranking_pipeline.errors import UserError
 from ranking_pipeline.evaluation import figure_style, figures, stage_sections
 from ranking_pipeline.evaluation.console import leaderboard_text
 from ranking_pipeline.evaluation.costs_section import costs_section
@@ -22,6 +24,7 @@ from ranking_pipeline.evaluation.model_sections import (
     training_section,
 )
 from ranking_pipeline.evaluation.report import render_report
+from ranking_pipeline.evaluation.report_header import data_warnings, report_header
 from ranking_pipeline.evaluation.section import (
     Column,
     Figure,
@@ -30,8 +33,12 @@ from ranking_pipeline.evaluation.section import (
     json_safe,
 )
 from ranking_pipeline.evaluation.verdict import headline, verdict
+from ranking_pipeline.pipelines.backtest.nodes import write_portfolio_report
 from ranking_pipeline.routing.states import RULES
 
+# the last bar ends on the day after, in UTC
+DATES = {"first_date": "2015-01-12", "last_date": "2020-01-10"}
+DATES |= {"first": "2015-01-13T05:00:00+00:00", "last": "2020-01-11T05:00:00+00:00"}
 HOSTILE = "</script><script>alert('x')</script>&\"<b>"
 
 
@@ -183,7 +190,7 @@ def test_empty_stages_say_so() -> None:
         none, none, {}, none, none, none, none
     )
     assert "No features were selected" in features.lead
-    assert stage_sections.data_section({}, none, none).tables == ()
+    assert stage_sections.data_section(DATES, none, none).tables == ()
     page([rankings, routing, features])
 
 
@@ -305,18 +312,34 @@ def test_the_costs_say_that_they_alone_differ() -> None:
 def test_the_data_section_says_who_is_missing() -> None:
     dates = [{"date": "2015-06-30", "members": 500, "held": 416, "with_bar": 406}]
     dates[0]["share"] = 0.832
-    summary = {
+    dates.append(dict.fromkeys(("members", "held", "with_bar"), 0))
+    dates[1] |= {"date": "2015-12-31", "share": None}
+    summary = DATES | {
         "rows_in": 10,
         "rows_filled": 3,
         "survivorship": {
             "warning": "Of 500 members the bars hold 416.",
+            "without_members": "data.universe has no member on 2 of 9 trading dates.",
             "dates": dates,
         },
     }
     missing = pd.DataFrame({"2024-01-02": [0.25]}, index=["energy"])
     quality = pd.DataFrame({"rule": ["gap"], "rows": [0]})
     section = stage_sections.data_section(summary, quality, pd.DataFrame(), missing)
-    assert "hold 416" in section.lead
+    assert "hold 416. data.universe has no member on 2 of 9" in section.lead
+    assert "2015-01-12 to 2020-01-10" in section.lead
     html = page([section])
     for words in ("Members", "2015-06-30", "83.2", "bars filled in gaps", "energy"):
         assert words in html, words
+
+
+def test_the_head_shows_trading_dates_and_what_the_bars_lack() -> None:
+    counts = ("n_symbols", "n_bars", "rows_in", "rows_repaired", "rows_quarantined")
+    data = DATES | dict.fromkeys(counts, 7) | {"source": "bars", "interval": "1d"}
+    data |= {"survivorship": {"warning": "Of 5 members <3> are held."}}
+    html = write_portfolio_report(data, {"count": 1}, evaluation_config())
+    assert "bars, 2015-01-12 to 2020-01-10" in html
+    assert "<p>Of 5 members &lt;3&gt; are held.</p>" in html
+    assert data_warnings(data | {"source": "simulated"}) == []
+    with pytest.raises(UserError, match="kedro run --pipelines=data_preparation"):
+        report_header({"source": "bars"}, {}, evaluation_config())

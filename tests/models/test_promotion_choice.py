@@ -13,7 +13,7 @@ import pytest
 from ranking_pipeline.errors import UserError
 from ranking_pipeline.evaluation.model_row import model_row
 from ranking_pipeline.pipelines.promotion.choice import measures, parts_of
-from ranking_pipeline.pipelines.promotion.doubts import doubts
+from ranking_pipeline.pipelines.promotion.doubts import doubts, replaces_better
 from ranking_pipeline.pipelines.promotion.runs import training_run
 from ranking_pipeline.storage import write_artefact
 
@@ -214,6 +214,26 @@ def test_a_row_that_is_worth_less_than_a_baseline_is_told(leaderboard: Any) -> N
         model_row(weak, "promotion", "ridge per symbol", T), validation_ic=np.nan
     )
     assert len(list(doubts(weak, unknown))) == 2
+
+
+def test_a_better_model_whose_place_is_taken_is_told(leaderboard: Any) -> None:
+    row = dict(model_row(leaderboard, "promotion", None, None), validation_ic=0.01)
+    meant = {
+        "model_id": "gan", "target": T, "validation": {"rank_ic": 0.03},
+        "provenance": {"data": {"panel": "ab"}},
+    }  # fmt: skip
+    (told,) = replaces_better(meant, row, "ab")
+    assert told.endswith(
+        "+0.0100 on validation takes the place of gan, which had +0.0300."
+    )
+    (told,) = replaces_better(meant, row, "cd")
+    assert told.endswith("which had +0.0300 on other bars.")
+    for other in (
+        None,
+        meant | {"target": "x"},
+        meant | {"validation": {"rank_ic": 0.0}},
+    ):
+        assert list(replaces_better(other, row, "ab")) == []
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"node_seconds": 1}'])

@@ -11,6 +11,7 @@ from tests.running import Place
 
 from ranking_pipeline.evaluation.section import Section
 from ranking_pipeline.pipeline_registry import register_pipelines
+from ranking_pipeline.portfolio.selection import PortfolioSelection, Scorer
 
 TABLES = (
     "backtest_returns",
@@ -32,9 +33,10 @@ def test_an_evaluation_and_its_backtest_open_the_test_split_once(name: str) -> N
 
 @pytest.mark.parametrize("name", ["backtest", "portfolio_backtest"])
 def test_a_backtest_alone_counts_its_opening_before_it_looks(name: str) -> None:
-    order = [node.short_name for node in register_pipelines()[name].nodes]
-    assert order[0] == "open_test_split"
-    assert "test_openings" in register_pipelines()[name].nodes[1].inputs
+    nodes = register_pipelines()[name].nodes
+    order = [node.short_name for node in nodes]
+    assert order[:2] == ["check_backtest", "open_test_split"]
+    assert "test_openings" in nodes[2].inputs
 
 
 @pytest.mark.parametrize("name", ["backtest", "portfolio_backtest"])
@@ -111,6 +113,9 @@ def test_a_monthly_portfolio_is_backtested_from_its_table(copied: Place) -> None
             )
     catalog = copied.catalog()
     catalog.save("batch_predictions", pd.DataFrame(rows))
+    scorer = Scorer("model", target="fwd_ret_1d", unit="return")
+    made = PortfolioSelection(rows[0]["month"]).to_document(scorer)
+    catalog.save("portfolio_selection", [made])
     for name in ("prediction_section", "candidate_section"):
         catalog.save(name, Section(name, f"The {name}", "", (), ()).to_dict())
     copied.run("portfolio_backtest")

@@ -111,20 +111,22 @@ def test_the_coverage_rule(panel: Any) -> None:
     thin = without_bars(thin, 4, slice(0, bar - 31))
     thin = without_bars(thin, 5, slice(0, bar - 30 + 3))
     halted = thin.tradable.copy()
-    halted[0, bar] = False
+    halted[:2, bar] = False
+    thin.values[0, bar, -1] = 0  # without volume; the other is no member any more
     object.__setattr__(thin, "tradable", halted)
     values = scores(panel)
     how = parameters(min_valid_stocks=1)
     found = predict_candidates(energy(panel), thin, values, how)
     assert {name: why.code for name, why in found.excluded.items()} == {
         "S00": "not_tradable",
+        "S01": "not_member",
         "S02": "low_coverage",
         "S03": "missing_bar",
         "S05": "low_coverage",
     }
     assert found.excluded["S02"].sentence == "28 of the last 32 bars, fewer than 90 %"
-    assert names(found) == ["S04", "S01"]
-    assert (found.n_candidates, found.n_valid) == (6, 2)
+    assert names(found) == ["S04"]
+    assert (found.n_candidates, found.n_valid) == (6, 1)
 
 
 def test_days_before_the_bars_begin_are_missing(panel: Any) -> None:
@@ -248,6 +250,13 @@ def test_an_estimated_weight_needs_history(panel: Any) -> None:
         "S04": "short_history",
     }
     assert found.excluded["S04"].sentence.startswith("40 of the last 60 returns")
+    # what a member did before it joined the universe is history too
+    joined = panel.cut(slice(None))
+    tradable = panel.tradable.copy()
+    tradable[4, : bar - 40] = False
+    object.__setattr__(joined, "tradable", tradable)
+    whole = predict_candidates(energy(panel), panel, scores(panel), how)
+    assert predict_candidates(energy(panel), joined, scores(panel), how) == whole
     # equal weights ask for no history
     free = predict_candidates(energy(panel), young, scores(panel), parameters())
     assert free.excluded == {}
@@ -309,3 +318,13 @@ def test_both_schemas_name_the_same_keys() -> None:
     assert set(SelectionDocument.model_fields) == set(schema["properties"])
     told = set(schema["properties"]["metadata"]["properties"])
     assert set(SelectionMetadata.model_fields) == told
+
+
+def test_a_name_without_weight_is_not_held(panel: Any) -> None:
+    how = parameters(top_n=6, weighting={"method": "score_proportional"})
+    found = predict_candidates(energy(panel), panel, scores(panel), how)
+    # S00 scores nothing
+    assert names(found) == ["S05", "S04", "S03", "S02", "S01"]
+    assert [one.rank for one in found.holdings] == [1, 2, 3, 4, 5]
+    assert found.excluded["S00"].code == "weight_zero"
+    check_selections([found.to_document(Scorer("algorithmic_only"))])

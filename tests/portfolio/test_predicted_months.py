@@ -34,7 +34,8 @@ from ranking_pipeline.pipelines.prediction.nodes import (
     predict_portfolios,
     show_portfolios,
 )
-from ranking_pipeline.portfolio.predicted_months import predict_months
+from ranking_pipeline.portfolio.month_outcomes import without_portfolio
+from ranking_pipeline.portfolio.predicted_months import Predicted, predict_months
 from ranking_pipeline.portfolio.prediction_tables import (
     batch_table,
     flat_results,
@@ -42,6 +43,7 @@ from ranking_pipeline.portfolio.prediction_tables import (
     outcome_table,
 )
 from ranking_pipeline.portfolio.score_band import training_bars
+from ranking_pipeline.portfolio.selection import PortfolioSelection
 from ranking_pipeline.portfolio.selection_schema import check_selections
 from ranking_pipeline.portfolio.served_model import scorer_of, served_model
 from ranking_pipeline.portfolio.trade_range import wanted_months, wanted_sectors
@@ -176,15 +178,21 @@ def test_failing_months_are_outcomes_and_stop_no_other(panel: Any) -> None:
 
 def test_a_run_in_which_all_failed_raises(panel: Any) -> None:
     table = candidates(panel, *MONTHS)
+    long_ago = {"first_month": "2010-01", "last_month": "2017-12"}
     with pytest.raises(
-        UserError, match=r"(?s)none of 2.*no candidates of 2019-12.*candidate_selection"
-    ):
-        predicted(panel, table, FakeModel(), year=2019, month=12)
-    with pytest.raises(UserError, match=r"(?s)none of 8 portfolios.*and 3 more"):
+        UserError,
+        match=r"(?s)none of 192.*96 months.*\(2010-01 to 2017-12; Energy, Health Care\): "
+        r"no candidates were chosen, .* for 2020-03 to 2020-06: .*candidate_selection",
+    ) as problem:
+        predicted(panel, table, FakeModel(), **long_ago)
+    assert len(str(problem.value).splitlines()) == 2
+    with pytest.raises(UserError, match="none of 8 portfolios"):
         predicted(panel, table, FakeModel(unscored=(0, 1, 12, 13, 14)), **RANGE)
-    # nothing to choose from is no failure
-    found = predicted(panel, table, FakeModel(), sector="utilities")
-    assert statuses(found) == [("2020-06", "Utilities", "no_candidates")]
+    # an empty result would pass for the newest portfolios
+    with pytest.raises(
+        UserError, match=r"(?s)no long candidate in Utilities.*prediction\.sector"
+    ):
+        predicted(panel, table, FakeModel(), sector="utilities")
 
 
 def test_a_reason_is_told_once(panel: Any, caplog: pytest.LogCaptureFixture) -> None:
@@ -195,8 +203,10 @@ def test_a_reason_is_told_once(panel: Any, caplog: pytest.LogCaptureFixture) -> 
     # what fails beside others is told by the log
     found = predicted(panel, table, FakeModel(unscored=(12, 13, 14)), **RANGE)
     failed = [one for one in found.outcomes if one.status == "failed"]
-    assert len(caplog.records) == len(failed) > 0
-    assert failed[0].reason in caplog.records[0].message
+    assert len(failed) == 4
+    (missing,) = (one.message for one in caplog.records)
+    assert missing.startswith("4 months without a portfolio (2020-03, ")
+    assert failed[0].reason in missing
 
 
 def test_months_without_a_portfolio_are_warned_of_once_for_each_reason(
@@ -377,7 +387,9 @@ def test_the_composite_score_in_place_of_a_model_is_flagged(
         zip(document["selected_stocks"], document["predicted_scores"], strict=True)
     )
     assert scores == document["composite_scores"]
-    assert "algorithmic_only" in selection_text(document)
+    printed = selection_text(document)
+    assert "algorithmic_only" in printed
+    assert "ML score" not in printed.replace("composite for ML score", "")
     for table in (
         batch_table(found.selections, scorer),
         flat_results(found.selections, scorer),
@@ -433,9 +445,8 @@ def test_tables_and_files_say_the_same(panel: Any) -> None:
 
 
 def test_no_selection_gives_empty_tables_of_the_same_types(panel: Any) -> None:
-    found = predicted(
-        panel, candidates(panel, "2020-06"), FakeModel(), sector="utilities"
-    )
+    outcome = without_portfolio("2020-06", "Utilities", "no_candidates", "none there")
+    found = Predicted((outcome,), pd.DataFrame())
     scorer = scorer_of(FakeModel(), 1)
     full = predicted(panel, candidates(panel, "2020-06"), FakeModel())
     for make in (batch_table, flat_results):
@@ -505,3 +516,65 @@ def test_the_printed_table_has_one_minus_sign() -> None:
     }  # fmt: skip
     (row,) = selection_rows(short)
     assert row == ["1", "AA", "short", "−2e−05", "−0.2500", "−99.5 %"]
+
+
+def test_recent_joiners_and_names_left_out_are_told(
+    panel: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A name that joined the universe lately keeps its returns from before."""
+    tradable = panel.tradable.copy()
+    tradable[5, : last_bar_before(panel, "2020-05")] = False
+    joined = replace(panel, tradable=tradable)
+    table = candidates(panel, "2020-05", "2020-06")
+    how = {
+        "weighting": {"method": "volatility_scaled", "estimation_bars": 60},
+        "first_month": "2020-05", "min_valid_stocks": 4,
+    }  # fmt: skip
+    found = predicted(joined, table, FakeModel(), **how)
+    assert not caplog.records
+    assert "S05" in {one.symbol for one in found.selections[0].holdings}
+    found = predicted(joined, table, FakeModel(unscored=(4,)), **how)
+    assert [one.message for one in caplog.records] == [
+        "1 candidate left out as score_not_finite, 2 times (S04); in 2020-06 S04: the "
+        "model gave it no score"
+    ]
+    scorer = scorer_of(FakeModel(), 1)
+    section = prediction_section(
+        [one.to_document(scorer) for one in found.selections],
+        outcome_table(found.outcomes, scorer),
+        found.live,
+    )
+    tables = {one.title: one for one in section.tables}
+    assert tables["Candidates left out"].rows[0][:3] == ("score_not_finite", 2, "S04")
+    # two months that fared alike are one row
+    assert tables["Outcomes"].rows[0][:4] == (
+        "2020-05 to 2020-06", "Energy", "done", 2,
+    )  # fmt: skip
+    last = str(panel.trading_dates[-1])
+    assert f"Live ranking at the close of {last}, both ends" in tables
+
+
+def test_a_cap_that_bends_sector_neutrality_is_told(
+    panel: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    table = candidates(panel, "2020-06")
+    one_of_energy = (table["sector"] == "Energy") & (table["rank"] > 1)
+    how = {"per_sector": False, "top_n": 7, "min_valid_stocks": 1}
+    neutral = {"sector_neutral": True, "max_weight": None}
+    predicted(panel, table[~one_of_energy], FakeModel(), weighting=neutral, **how)
+    assert not caplog.records
+    capped = neutral | {"max_weight": 0.2}
+    predicted(panel, table[~one_of_energy], FakeModel(), weighting=capped, **how)
+    (told,) = [one.message for one in caplog.records]
+    assert told.startswith(
+        "prediction.weighting.max_weight 0.2 keeps the sectors of 1 of 1 leg from equal "
+        "shares: a sector of the long leg of 2020-06 gets 20 %, another 80 %"
+    )
+
+
+def test_every_output_tells_until_when_the_model_knows_the_bars() -> None:
+    model = FakeModel(until=np.datetime64("2020-01-31T21:00:00", "ns"))
+    document = PortfolioSelection("2020-02").to_document(scorer_of(model, 1))
+    assert document["metadata"]["informed_until"] == "2020-01-31T21:00:00"
+    document = PortfolioSelection("2020-02").to_document(scorer_of(None, 1))
+    assert document["metadata"]["informed_until"] is None

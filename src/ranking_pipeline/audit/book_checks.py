@@ -18,7 +18,7 @@ from ranking_pipeline.audit.month_world import Values
 from ranking_pipeline.audit.portfolio_checks import METHODS, PortfolioWorld
 from ranking_pipeline.evaluation.backtest.books import CHOSEN, Book, Follower
 from ranking_pipeline.evaluation.backtest.exchange import Exchange, Held, hold_books
-from ranking_pipeline.evaluation.backtest.portfolio import portfolio_targets
+from ranking_pipeline.evaluation.backtest.portfolio_months import portfolio_targets
 from ranking_pipeline.evaluation.view import View
 from ranking_pipeline.panel import Panel
 from ranking_pipeline.portfolio.backtest import (

@@ -153,6 +153,9 @@ def _summary(
         **found.summary,
         "first": first.isoformat(),
         "last": last.isoformat(),
+        # the stamps above may fall on the day after, in UTC
+        "first_date": str(panel.trading_dates[0]),
+        "last_date": str(panel.trading_dates[-1]),
         "interval": config.interval,
         "source_interval": config.source_interval or config.interval,
         "bar_stamp": config.bar_stamp,

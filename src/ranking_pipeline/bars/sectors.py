@@ -152,7 +152,11 @@ def _apart(sectors: pd.DataFrame) -> pd.DataFrame:
     # An open span gives way to a later one; two that begin alike contradict each other.
     clash = followed & ((first == next_first) | (told & (last >= next_first)))
     both = clash | np.append(False, clash[:-1])[: len(sectors)]
-    refuse_spells(both, sectors, "a symbol has more than one sector on one date")
+    why = (
+        "a symbol has more than one sector on one date (keep one row, or part them by "
+        "valid_from and valid_to)"
+    )
+    refuse_spells(both, sectors, why)
     ends = np.where(followed & ~told, next_first - DAY, last)
     sectors["valid_to"] = as_column(
         np.where(followed | told, ends, np.datetime64("NaT", "D"))

@@ -120,17 +120,27 @@ def as_column(dates: DateArray) -> npt.NDArray[np.datetime64]:
 
 
 def refuse_spells(wrong: npt.NDArray[np.bool_], spells: pd.DataFrame, why: str) -> None:
-    """Raise UserError that lists the first spells where ``wrong`` is true."""
+    """Raise UserError that lists the first spells where ``wrong`` is true.
+
+    The columns of ``spells`` are texts, then the first and the last date.
+    """
     if not wrong.any():
         return
     listed = "; ".join(
-        " ".join(
-            "open" if pd.isna(x) else str(x).split(" ", maxsplit=1)[0] for x in row
-        )
-        for row in spells[wrong].head(_SHOWN).itertuples(index=False)
+        ", ".join((*names, _span(first, last)))
+        for *names, first, last in spells[wrong].head(_SHOWN).itertuples(index=False)
     )
     more = int(wrong.sum()) - _SHOWN
     raise UserError(f"{why}: {listed}{f' and {more} more' if more > 0 else ''}.")
+
+
+def _span(first: pd.Timestamp, last: pd.Timestamp) -> str:
+    if pd.isna(first) and pd.isna(last):
+        return "without dates"
+    if pd.isna(last):
+        return f"from {first:%Y-%m-%d}"
+    begin = "" if pd.isna(first) else f"{first:%Y-%m-%d} "
+    return f"{begin}to {last:%Y-%m-%d}"
 
 
 def spread_spells(

@@ -24,14 +24,16 @@ from ranking_pipeline.bars.spells import (
 )
 from ranking_pipeline.errors import UserError
 from ranking_pipeline.panel import Panel
+from ranking_pipeline.wording import shortened
 
 DateArray = npt.NDArray[np.datetime64]
 BoolArray = npt.NDArray[np.bool_]
 
+_SPANS_SHOWN = 3
 _COLUMNS = {
     "symbol": ("ticker", "tic"),
-    "first": ("start_date", "first_date", "start"),
-    "last": ("end_date", "last_date", "end"),
+    "start_date": ("first", "first_date", "start"),
+    "end_date": ("last", "last_date", "end"),
 }
 
 
@@ -69,11 +71,11 @@ def tidy_spells(table: pd.DataFrame) -> pd.DataFrame:
     """Check, sort and merge spells; see :func:`read_spells`."""
     table = named_columns(table, _COLUMNS, optional=())
     spells = pd.DataFrame({"symbol": table["symbol"].astype(str).str.strip()})
-    for name in ("first", "last"):
-        spells[name] = as_column(parse_dates(table[name], name))
+    for name, theirs in (("first", "start_date"), ("last", "end_date")):
+        spells[name] = as_column(parse_dates(table[theirs], theirs))
     nameless = (spells["symbol"] == "") | spells["first"].isna()
     refuse_spells(
-        nameless.to_numpy(bool), spells, "spells lack a symbol or a first date"
+        nameless.to_numpy(bool), spells, "spells lack a symbol or a start_date"
     )
     inverted = (spells["last"] < spells["first"]).to_numpy(bool)
     refuse_spells(inverted, spells, "spells end before they begin")
@@ -190,26 +192,46 @@ def survivorship(spells: pd.DataFrame, panel: Panel) -> dict[str, Any]:
     -------
     dict
         ``dates``: the rows of :func:`coverage` at the first trading date and at the
-        last one of each year, dates as text; ``share``: the smallest share, NaN when no
-        date has members; ``warning``: a sentence with its figures, empty when every
-        member is held.
+        last one of each year, dates as text, a share None without members; ``share``:
+        the smallest share, None when no date has members; ``warning``: a sentence with
+        its figures, empty when every member is held; ``without_members``: a sentence on
+        the dates that have no member, empty when each has one.
     """
     table = coverage(spells, panel, _first_and_year_ends(panel.trading_dates))
     table["date"] = table["date"].dt.strftime("%Y-%m-%d")
+    table["share"] = table["share"].astype(object).where(table["members"] > 0, None)
     rows = table.to_dict("records")
     known = [row for row in rows if row["members"] > 0]
-    if not known:
-        warning = "The universe has no member on any trading date of the bars."
-        return {"dates": rows, "share": float("nan"), "warning": warning}
-    worst = min(known, key=lambda row: float(row["share"]))
+    worst = min(known, key=lambda row: float(row["share"]), default=None)
     warning = ""
-    if worst["held"] < worst["members"]:
+    if worst and worst["held"] < worst["members"]:
         warning = (
             f"Of {worst['members']} members on {worst['date']} the bars hold "
             f"{worst['held']} ({worst['share']:.1%}): the names that are missing "
             "probably left the market or the index, which flatters results."
         )
-    return {"dates": rows, "share": float(worst["share"]), "warning": warning}
+    return {
+        "dates": rows,
+        "share": worst and worst["share"],
+        "warning": warning,
+        "without_members": _without_members(spells, panel.trading_dates),
+    }
+
+
+def _without_members(spells: pd.DataFrame, trading_dates: DateArray) -> str:
+    """Say on which trading dates nobody is a member; empty where each has one."""
+    dates: DateArray = np.unique(trading_dates)
+    names = np.unique(spells["symbol"].to_numpy(str)).tolist()
+    bare = dates[~membership(spells, names, dates).any(axis=0)]
+    if not len(bare):
+        return ""
+    at = np.searchsorted(dates, bare)
+    runs = np.split(bare, np.flatnonzero(np.diff(at) > 1) + 1)
+    spans = shortened([f"{run[0]} to {run[-1]}" for run in runs], _SPANS_SHOWN)
+    return (
+        f"data.universe has no member on {len(bare):,} of {len(dates):,} trading dates "
+        f"({spans}): no name is ranked or traded on them."
+    )
 
 
 def _first_and_year_ends(trading_dates: DateArray) -> DateArray:

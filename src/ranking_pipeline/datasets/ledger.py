@@ -5,15 +5,13 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from ranking_pipeline.datasets.plain_file import PlainFileDataset
-from ranking_pipeline.errors import UserError
-from ranking_pipeline.storage import write_json
+from ranking_pipeline.datasets.sealed_file import SealedFileDataset
 
 if TYPE_CHECKING:
     from kedro_datasets._typing import JSONPreview
 
 
-class LedgerDataset(PlainFileDataset[dict[str, Any], dict[str, Any]]):
+class LedgerDataset(SealedFileDataset[dict[str, Any], dict[str, Any]]):
     """Keep every distinct entry per key; a load returns all of the newest key.
 
     Saving the same entries again changes nothing, and a write that is killed leaves
@@ -25,13 +23,14 @@ class LedgerDataset(PlainFileDataset[dict[str, Any], dict[str, Any]]):
         JSON file that holds the entries; it outlives runs.
     """
 
+    content, lost = "ledger", "trials"
+
     def save(self, data: dict[str, Any]) -> None:
         """Add the list ``data["entries"]`` to what is known of ``data["key"]``."""
         key, newest = data["key"], sorted(set(data["entries"]))
         ledgers = self._stored()["ledgers"] if self._exists() else {}
         ledgers[key] = sorted({*ledgers.get(key, ()), *newest})
-        stored = {"key": key, "newest": newest, "ledgers": ledgers}
-        write_json(self._filepath, stored)
+        self._write_sealed({"key": key, "newest": newest, "ledgers": ledgers})
 
     def load(self) -> dict[str, Any]:
         """Return ``key``, ``newest`` (entries of the last save) and ``entries`` (all)."""
@@ -46,15 +45,11 @@ class LedgerDataset(PlainFileDataset[dict[str, Any], dict[str, Any]]):
         return json.dumps({"key": stored["key"], "entries": counts})
 
     def _stored(self) -> dict[str, Any]:
+        stored = self._read_sealed()
         try:
-            stored: dict[str, Any] = json.loads(self._filepath.read_text("utf-8"))
             known = {name: set(own) for name, own in stored["ledgers"].items()}
             if not set(stored["newest"]) <= known[stored["key"]]:
                 raise ValueError("its newest entries are not in it")
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise UserError(
-                f"{self._filepath} is damaged: no ledger ({type(error).__name__}: "
-                f"{error}). Restore it from a copy; without it, earlier trials are not "
-                "counted. Delete it only where that is meant."
-            ) from None
+            raise self._damaged(error) from None
         return stored

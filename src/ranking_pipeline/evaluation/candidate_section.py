@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
+from ranking_pipeline.evaluation.candidate_cautions import cautions
 from ranking_pipeline.evaluation.figure_style import (
     GOOD,
     REFERENCE_COLOURS,
@@ -35,7 +36,8 @@ def candidate_section(
     Returns
     -------
     Section
-        Its figures are the coverage by volatility and the number of candidates.
+        Its figures are the number of candidates and, where it changes, the share of
+        each source of volatility.
     """
     scored = indicators[indicators["status"] == "ok"]
     latest = str(candidates["month"].max())
@@ -54,7 +56,9 @@ def candidate_section(
         "GARCH, or where its fit failed.",
     )
     count = Figure("Candidates of each month", count_figure(candidates))
-    return Section(NAME, TITLE, lead, tables, (coverage, count))
+    # the lead tells a share that never changes
+    figures = (coverage, count) if _garch_shares(outcomes).nunique() > 1 else (count,)
+    return Section(NAME, TITLE, lead, tables, figures)
 
 
 def candidate_summary(indicators: pd.DataFrame, candidates: pd.DataFrame) -> str:
@@ -74,57 +78,9 @@ def candidate_summary(indicators: pd.DataFrame, candidates: pd.DataFrame) -> str
     )
 
 
-def cautions(indicators: pd.DataFrame, outcomes: pd.DataFrame) -> list[str]:
-    """Tell what a reader should know before he believes the candidates."""
-    told = [
-        _without_windows(indicators),
-        _never_moving(indicators),
-        _early(outcomes),
-    ]
-    return [text for text in told if text]
-
-
-def _without_windows(indicators: pd.DataFrame) -> str:
-    """Name the sectors that nothing was chosen from, for want of their windows."""
-    left = indicators.loc[indicators["status"] == "no_windows", "sector"].unique()
-    if not len(left):
-        return ""
-    return (
-        "Not chosen from, because candidate_selection.sector_windows lacks them: "
-        f"{', '.join(sorted(left))}."
-    )
-
-
-def _never_moving(indicators: pd.DataFrame) -> str:
-    """Tell where no name ever has another sector, as without dates in data.sectors."""
-    months = indicators["month"]
-    moves = indicators.groupby("symbol")["sector"].nunique() > 1
-    if moves.any() or months.nunique() < 2:
-        return ""
-    return (
-        "These sectors are undated or never change: no name has another one between "
-        f"{months.min()} and {months.max()}. Without dates a name carries today's "
-        "sector in the past: data.sectors takes valid_from and valid_to."
-    )
-
-
-def _early(outcomes: pd.DataFrame) -> str:
-    """Name the month that is decided before the one of its as-of bar is over."""
-    early = outcomes[outcomes["early"]]
-    if not len(early):
-        return ""
-    month, asof = early[["month", "asof_date"]].iloc[0]
-    return (
-        f"{month} is decided early, at the close of {asof}, where the bars end: "
-        "their last month may have trading days left, which may change the choice. Give "
-        "bars to its end, or set candidate_selection.last_month null, which waits for it."
-    )
-
-
 def coverage_figure(outcomes: pd.DataFrame) -> FigureDict:
     """Share of the scored names with each source of volatility, by month."""
-    ok = outcomes[outcomes["status"] == "ok"]
-    months = ok.groupby("month")[["n_scored", "n_garch", "n_ewma"]].sum()
+    months = _sources(outcomes)
     axis = months.index.to_numpy(dtype=object)
     series = [
         (label, axis, months[column] / months["n_scored"], {"color": colour})
@@ -137,6 +93,17 @@ def coverage_figure(outcomes: pd.DataFrame) -> FigureDict:
         "month of trading", "share of scored names", yaxis={"range": [0, 1.02]}
     )
     return lines(series, shape)
+
+
+def _sources(outcomes: pd.DataFrame) -> pd.DataFrame:
+    """Scored names of each month, and how many have each source of volatility."""
+    ok = outcomes[outcomes["status"] == "ok"]
+    return ok.groupby("month")[["n_scored", "n_garch", "n_ewma"]].sum()
+
+
+def _garch_shares(outcomes: pd.DataFrame) -> pd.Series:
+    months = _sources(outcomes)
+    return months["n_garch"] / months["n_scored"]
 
 
 def count_figure(candidates: pd.DataFrame) -> FigureDict:

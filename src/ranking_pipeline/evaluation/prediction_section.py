@@ -9,23 +9,26 @@ import pandas as pd
 
 from ranking_pipeline.evaluation.prediction_text import (
     ALGORITHMIC,
+    selection_heads,
     selection_rows,
     selection_title,
 )
+from ranking_pipeline.evaluation.score_text import against_the_legs, model_foretold
 from ranking_pipeline.evaluation.section import Column, Section, Table, table_of
+from ranking_pipeline.wording import shortened
 
 NAME, TITLE = "prediction", "Predicted portfolios"
 SHOWN_TAIL, SHOWN_PORTFOLIOS, SHOWN_OUTCOMES = 10, 12, 40
-HOLDINGS = (
-    Column("rank", "rank"), Column("symbol", "ticker"), Column("leg", "leg"),
-    Column("score", "ML score"), Column("composite", "algo score"),
-    Column("weight", "weight"),
-)  # fmt: skip
+HOLDINGS = ("rank", "symbol", "leg", "score", "composite", "weight")
 OUTCOMES = [
-    ("month", "month", "text"), ("sector", "sector", "text"),
-    ("status", "status", "text"), ("n_candidates", "candidates", "int"),
-    ("n_valid", "valid", "int"), ("n_selected", "selected", "int"),
-    ("reason", "reason", "text"),
+    ("span", "months", "text"), ("sector", "sector", "text"),
+    ("status", "status", "text"), ("n", "portfolios", "int"),
+    ("n_candidates", "candidates", "number"), ("n_valid", "valid", "number"),
+    ("n_selected", "selected", "number"), ("reason", "reason", "text"),
+]  # fmt: skip
+LEFT_OUT = [
+    ("code", "code", "text"), ("n", "times", "int"), ("names", "names", "text"),
+    ("case", "the latest", "text"),
 ]  # fmt: skip
 LIVE = [
     ("rank", "rank", "int"), ("symbol", "ticker", "text"),
@@ -55,8 +58,8 @@ def prediction_section(
     Section
     """
     tables = [_portfolio(one) for one in latest(selections)[:SHOWN_PORTFOLIOS]]
-    tables += [_outcomes(outcomes), *_live(live)]
-    lead = _lead(outcomes)
+    tables += [_outcomes(outcomes), _left_out(selections), *_live(live)]
+    lead = _lead(outcomes) + model_foretold(selections)
     return Section(NAME, TITLE, lead, tuple(one for one in tables if one.rows))
 
 
@@ -73,7 +76,7 @@ def _lead(outcomes: pd.DataFrame) -> str:
     others = {
         "no_candidates": "had no candidates",
         "failed": "failed",
-        "in_sample": "were refused, because the model has seen their bars",
+        "in_sample": "refused, because the model has seen the bars",
     }
     told = [f"{counts[name]} {text}" for name, text in others.items() if name in counts]
     lead = "; ".join([lead, *told]) + "." + _without_choice(outcomes)
@@ -98,19 +101,49 @@ def _without_choice(outcomes: pd.DataFrame) -> str:
 def _portfolio(selection: Mapping[str, Any]) -> Table:
     return Table(
         selection_title(selection),
-        HOLDINGS,
+        tuple(map(Column, HOLDINGS, selection_heads(selection))),
         tuple(tuple(row) for row in selection_rows(selection)),
-        caption="Weights are shares of a leg, and no return is promised by a score.",
+        caption="Weights are shares of a leg, and no return is promised by a score. "
+        + against_the_legs(selection),
     )
 
 
 def _outcomes(outcomes: pd.DataFrame) -> Table:
-    """Count by month and sector; the last months where there are many."""
-    shown = outcomes.tail(SHOWN_OUTCOMES)
+    """One row for the months of a sector that fared alike, the last of them first."""
+    # reasons of months that the model has seen differ in their as-of bars alone
+    cause = outcomes["reason"].mask(outcomes["status"] == "in_sample", "")
+    grouped = outcomes.groupby(["sector", "status", cause.rename("cause")], sort=False)
+    rows = grouped.agg(
+        first=("month", "min"), last=("month", "max"), n=("month", "size"),
+        n_candidates=("n_candidates", "mean"), n_valid=("n_valid", "mean"),
+        n_selected=("n_selected", "mean"), reason=("reason", "last"),
+    ).reset_index()  # fmt: skip
+    several = rows["first"] != rows["last"]
+    rows["span"] = rows["first"].where(~several, rows["first"] + " to " + rows["last"])
+    shown = rows.sort_values("last", ascending=False, kind="stable")
     title = "Outcomes"
-    if len(shown) < len(outcomes):
-        title += f" (last {SHOWN_OUTCOMES} of {len(outcomes)})"
-    return table_of(shown, title, OUTCOMES)
+    if len(shown) > SHOWN_OUTCOMES:
+        title += f" (last {SHOWN_OUTCOMES} of {len(shown)})"
+    caption = "Candidates, valid and selected ones are means of a portfolio."
+    return table_of(shown.head(SHOWN_OUTCOMES), title, OUTCOMES, caption=caption)
+
+
+def _left_out(selections: Sequence[Mapping[str, Any]]) -> Table:
+    """Candidates that no portfolio holds for other reasons than their scores."""
+    cases = pd.DataFrame(
+        [
+            (why["code"], name, f"{name}, {one['metadata']['month']}: {why['reason']}")
+            for one in selections
+            for name, why in one["metadata"]["exclusion_reasons"].items()
+        ],
+        columns=["code", "name", "case"],
+    )
+    rows = cases.groupby("code", as_index=False).agg(
+        n=("name", "size"),
+        names=("name", lambda own: shortened(sorted(set(own)), SHOWN_TAIL)),
+        case=("case", "last"),
+    )
+    return table_of(rows, "Candidates left out", LEFT_OUT)
 
 
 def _live(live: pd.DataFrame) -> list[Table]:
@@ -124,10 +157,11 @@ def _live(live: pd.DataFrame) -> list[Table]:
         f"{len(ranked)} symbols ranked, {len(excluded)} left out. The signal is the "
         "normal score of the rank, within ±3."
     )
+    at = f" at the close of {live['asof_date'].iloc[0]}" if len(live) else ""
     reasons = excluded.groupby(["excluded", "reason"]).size().rename("n").reset_index()
     columns = [("reason", "left out because", "text"), ("n", "symbols", "int")]
     return [
-        table_of(ends, "Live ranking, both ends", LIVE, caption=caption),
+        table_of(ends, f"Live ranking{at}, both ends", LIVE, caption=caption),
         table_of(
             reasons.sort_values("n", ascending=False, kind="stable").head(SHOWN_TAIL),
             "Left out of the live ranking",

@@ -9,12 +9,20 @@ import pandas as pd
 
 from ranking_pipeline.evaluation.console import fixed_width
 from ranking_pipeline.evaluation.formats import format_cell
+from ranking_pipeline.evaluation.score_text import against_the_legs
 from ranking_pipeline.portfolio.candidates.sectors import ALL
 from ranking_pipeline.routing.markdown import table
 
 HEADS = ("rank", "ticker", "leg", "ML score", "algo score", "weight")
+STAND_IN = "composite for ML score"
 ALGORITHMIC = "algorithmic_only: no model took part, scores are composite scores"
 Document = Mapping[str, Any]
+
+
+def selection_heads(selection: Document) -> tuple[str, ...]:
+    """``HEADS``; a composite score is not called that of a model."""
+    stands_in = selection["source"] == "algorithmic_only"
+    return tuple(STAND_IN if stands_in and h == "ML score" else h for h in HEADS)
 
 
 def selection_rows(selection: Document) -> list[list[str]]:
@@ -61,7 +69,11 @@ def selection_text(selection: Document) -> str:
     """Write a portfolio for a terminal."""
     rows = selection_rows(selection)
     title = selection_title(selection)
-    return f"{title}\n{fixed_width(HEADS, rows, n_left=3)}" if rows else title
+    if not rows:
+        return title
+    text = fixed_width(selection_heads(selection), rows, n_left=3)
+    told = (title, text, against_the_legs(selection))
+    return "\n".join(part for part in told if part)
 
 
 def selections_markdown(selections: Sequence[Document], outcomes: pd.DataFrame) -> str:
@@ -70,7 +82,9 @@ def selections_markdown(selections: Sequence[Document], outcomes: pd.DataFrame) 
     for selection in selections:
         lines += [f"## {selection_title(selection)}", ""]
         if selection["selected_stocks"]:
-            lines += [*table(HEADS, selection_rows(selection)), ""]
+            lines += [*table(selection_heads(selection), selection_rows(selection)), ""]
+            against = against_the_legs(selection)
+            lines += [against, ""] if against else []
         if selection["metadata"]["excluded_stocks"]:
             lines += [_excluded(selection), ""]
     wrong = outcomes[outcomes["reason"] != ""]

@@ -32,8 +32,9 @@ def render_report(header: Mapping[str, Any], sections: Sequence[Section]) -> str
     Parameters
     ----------
     header : mapping
-        ``title``; optional ``subtitle``, ``facts`` (mapping of label to text) and
-        ``summary`` (``Evaluation.summary``), from which the verdict is written.
+        ``title``; optional ``subtitle``, ``facts`` (mapping of label to text), ``notes``
+        (sentences) and ``summary`` (``Evaluation.summary``), from which the verdict is
+        written.
     sections : sequence of Section
         In pipeline order; the leaderboard is moved to the front.
 
@@ -78,7 +79,8 @@ def _head(header: Mapping[str, Any]) -> str:
         for key, value in (header.get("facts") or {}).items()
     )
     first = f'<p class="subtitle">{subtitle}</p>' if subtitle else ""
-    return first + (f'<dl class="facts">{facts}</dl>' if facts else "")
+    notes = "".join(f"<p>{escape(note)}</p>" for note in header.get("notes", ()))
+    return first + (f'<dl class="facts">{facts}</dl>' if facts else "") + notes
 
 
 def _summary(header: Mapping[str, Any], sections: Sequence[Section]) -> str:

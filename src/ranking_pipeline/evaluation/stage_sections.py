@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from ranking_pipeline.evaluation import figures
+from ranking_pipeline.evaluation.report_header import data_warnings, trading_dates
 from ranking_pipeline.evaluation.section import Figure, Section, Table, table_of
 
 TOP_FEATURES = 20
@@ -38,15 +39,15 @@ def data_section(
     """
     bad = int(summary.get("rows_quarantined", 0))
     mended = int(summary.get("rows_repaired", 0))
+    first, last = trading_dates(summary)
     lead = (
         f"{_count(summary, 'rows_in')} rows of {_symbols(summary)} over "
-        f"{_count(summary, 'n_bars')} bars, {_day(summary, 'first')} to "
-        f"{_day(summary, 'last')}, interval {summary.get('interval', 'unknown')}; "
-        f"{mended:,} repaired, {bad:,} in quarantine."
+        f"{_count(summary, 'n_bars')} bars, {first} to {last}, interval "
+        f"{summary.get('interval', 'unknown')}; {mended:,} repaired, {bad:,} in "
+        "quarantine."
     )
+    lead = " ".join([lead, *data_warnings(summary)])
     survivorship = summary.get("survivorship") or {}
-    if survivorship.get("warning"):
-        lead += f" {survivorship['warning']}"
     drawn = []
     if len(quality) and (quality["rows"] > 0).any():
         figure = figures.defects_bars(quality)
@@ -398,10 +399,6 @@ def _symbols(summary: Mapping[str, Any]) -> str:
 def _count(summary: Mapping[str, Any], key: str) -> str:
     value = summary.get(key)
     return "an unknown number of" if value is None else f"{int(value):,}"
-
-
-def _day(summary: Mapping[str, Any], key: str) -> str:
-    return str(summary.get(key, "unknown"))[:10]
 
 
 def _shown(value: Any) -> str:

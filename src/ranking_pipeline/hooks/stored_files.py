@@ -132,6 +132,9 @@ def unreadable_documents(
         except DatasetError as error:
             told = str(error.__cause__ or error)
             if not isinstance(error.__cause__, UserError):
-                told = f"{dataset.load_path()} is no valid JSON ({told}). Run it again."
-            faults.append(f"{name}: {told} (kedro run --pipelines={again(name)})")
+                told = (
+                    f"{dataset.load_path()} is no valid JSON ({told}). Run `kedro run "
+                    f"--pipelines={again(name)}` again."
+                )
+            faults.append(f"{name}: {told}")
     return faults

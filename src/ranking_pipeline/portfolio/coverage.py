@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from ranking_pipeline.evaluation.formats import percent
 from ranking_pipeline.panel import IntArray, Panel
-from ranking_pipeline.portfolio.returns import bar_returns
+from ranking_pipeline.portfolio.returns import holder_returns, traded_bars
 from ranking_pipeline.ranking.exclusion import Exclusion
 
 # Rounding must not cost a name its place: 0.9 x 30 is 27.000000000000004.
@@ -36,18 +36,26 @@ def coverage_exclusions(
     Returns
     -------
     dict
-        Symbol -> why it is excluded, as ``missing_bar``, ``not_tradable`` or
-        ``low_coverage``; names that suffice are not in it.
+        Symbol -> why it is excluded, as ``missing_bar``, ``not_member`` (of the
+        universe), ``not_tradable`` or ``low_coverage``; names that suffice are not in
+        it.
     """
     window = panel.cut(slice(max(0, bar + 1 - length), bar + 1))
     present = window.present[symbols]  # (n, length at most)
     counts = present.sum(axis=1)
     tradable = panel.tradable[symbols, bar]
+    # a bar is told from a stale one by the bar before it
+    recent = panel.cut(slice(max(0, bar - length), bar + 1))
+    traded = traded_bars(recent)[-1, symbols]
     found: dict[str, Exclusion] = {}
     for row, place in enumerate(symbols.tolist()):
         name = panel.symbols[place]
         if not present[row, -1]:
             found[name] = Exclusion("missing_bar", "no bar at the as-of bar")
+        elif not tradable[row] and traded[row]:
+            found[name] = Exclusion(
+                "not_member", "not a member of the universe at the as-of bar"
+            )
         elif not tradable[row]:
             found[name] = Exclusion("not_tradable", "not tradable at the as-of bar")
         elif counts[row] < share * length - _SLACK:
@@ -63,12 +71,12 @@ def past_returns(
 ) -> npt.NDArray[np.float64]:
     """Returns of the last ``length`` bars up to ``bar``, shape (length, n).
 
-    NaN where a name has none, also before the panel begins.
+    Those from before a name joined the universe count. NaN where a name has none, also
+    before the panel begins.
     """
     first = max(0, bar - length)
     window = panel.cut(slice(first, bar + 1))
-    close = window.cross_sections("close")[:, symbols]
-    returns = bar_returns(close, window.tradable.T[:, symbols])[1:]
+    returns = holder_returns(window)[1:, symbols]
     missing = np.full((length - len(returns), len(symbols)), np.nan)
     return np.concatenate([missing, returns])
 

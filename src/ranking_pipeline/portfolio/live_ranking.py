@@ -25,7 +25,7 @@ TYPES = {
     "signal": "float64",
 }
 COLUMNS = (
-    "timestamp", "symbol", "rank", "score", "percentile", "signal", "leg",
+    "timestamp", "asof_date", "symbol", "rank", "score", "percentile", "signal", "leg",
     "excluded", "reason",
 )  # fmt: skip
 
@@ -50,7 +50,8 @@ def live_ranking(
     Returns
     -------
     DataFrame
-        One row per symbol: ``rank`` from 1 for the highest score, ``percentile``
+        One row per symbol: ``timestamp``, the END of the last bar, and ``asof_date``,
+        its trading date; ``rank`` from 1 for the highest score, ``percentile``
         ``(r - 0.5) / n`` of the average rank r from below, ``signal`` its probit within
         ±3 (the signals sum to zero), ``leg`` of the two tails, and for a symbol that is
         not ranked the code ``excluded`` with its ``reason``. Ranked symbols first.
@@ -72,8 +73,9 @@ def live_ranking(
     ranking = rank_symbols(names, scores[kept].astype(np.float32), exclusions, rule)
     rows = [*_ranked(ranking), *_left_out(ranking.reason_codes, ranking.excluded)]
     stamp = pd.Timestamp(panel.timestamps[last], tz="UTC").as_unit("ns")
-    frame = pd.DataFrame(rows, columns=list(COLUMNS[1:])).astype(TYPES)
+    frame = pd.DataFrame(rows, columns=list(COLUMNS[2:])).astype(TYPES)
     frame.insert(0, "timestamp", pd.DatetimeIndex([stamp] * len(frame)))
+    frame.insert(1, "asof_date", str(panel.trading_dates[last]))
     return frame
 
 

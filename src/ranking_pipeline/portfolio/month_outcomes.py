@@ -13,6 +13,10 @@ from ranking_pipeline.wording import counted, shortened
 
 DONE, NONE, FAILED, IN_SAMPLE = "done", "no_candidates", "failed", "in_sample"
 _SHOWN = 5
+_REMEDY = (
+    "Name others in prediction.sector (all takes those with candidates), other months, "
+    "or another prediction.candidate_type."
+)
 
 
 @dataclass(frozen=True)
@@ -48,34 +52,42 @@ def no_candidate(sector: str, how: PredictionConfig) -> str:
     return f"no{leg} candidate in {'any sector' if sector == ALL else sector}"
 
 
-def refuse_when_all_failed(outcomes: Sequence[Outcome]) -> None:
-    """Raise UserError where nothing was predicted and something went wrong."""
-    wrong = [one for one in outcomes if one.status in (FAILED, IN_SAMPLE)]
-    if not wrong or any(one.status == DONE for one in outcomes):
+def refuse_when_none(outcomes: Sequence[Outcome]) -> None:
+    """Raise UserError where no portfolio at all could be made.
+
+    What an earlier run made stays: an empty table would pass for the newest portfolios.
+    """
+    if any(one.status == DONE for one in outcomes):
         return
-    reasons = list(dict.fromkeys(f"{o.month}: {o.reason}" for o in wrong))
-    more = f"\n  … and {len(reasons) - _SHOWN} more" if reasons[_SHOWN:] else ""
+    told = told_missing(outcomes)
+    if all(one.status == NONE for one in outcomes):
+        told.append(_REMEDY)
     raise UserError(
-        f"prediction: none of {len(outcomes)} portfolios could be made.\n  "
-        + "\n  ".join(reasons[:_SHOWN])
-        + more
+        f"prediction: none of {counted(len(outcomes), 'portfolio')} could be made; those "
+        "of an earlier run stay.\n  "
+        + "\n  ".join(told[:_SHOWN])
+        + (f"\n  … and {len(told) - _SHOWN} more" if told[_SHOWN:] else "")
     )
 
 
 def told_missing(outcomes: Sequence[Outcome]) -> list[str]:
-    """Say what was not predicted: each failure, and every other reason once."""
-    failures, others = [], dict[tuple[str, str], list[Outcome]]()
+    """Say what was not predicted, every reason once with its months."""
+    alike = dict[tuple[str, str], list[Outcome]]()
     for one in outcomes:
-        if one.status == FAILED:
-            failures.append(f"{one.month} {one.sector} failed: {one.reason}")
-        elif one.status != DONE:
+        if one.status != DONE:
             # months that the model has seen differ in nothing but their as-of bars
             cause = "" if one.status == IN_SAMPLE else one.reason
-            others.setdefault((one.status, cause), []).append(one)
-    return failures + [_told_once(alike) for alike in others.values()]
+            alike.setdefault((one.status, cause), []).append(one)
+    return [_told_once(group) for group in alike.values()]
 
 
 def _told_once(alike: Sequence[Outcome]) -> str:
     months = list(dict.fromkeys(one.month for one in alike))
-    what, names = counted(len(months), "month"), shortened(months, _SHOWN)
-    return f"{what} without a portfolio ({names}): {alike[-1].reason}"
+    few = len(months) <= _SHOWN
+    named = ", ".join(months) if few else f"{months[0]} to {months[-1]}"
+    if alike[0].status == FAILED:
+        # the reason tells no sector
+        sectors = list(dict.fromkeys(one.sector for one in alike if one.sector != ALL))
+        named += f"; {shortened(sectors, _SHOWN)}" if sectors else ""
+    what = counted(len(months), "month")
+    return f"{what} without a portfolio ({named}): {alike[-1].reason}"

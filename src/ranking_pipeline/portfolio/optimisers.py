@@ -14,6 +14,8 @@ from ranking_pipeline.portfolio.prediction_config import WeightingConfig
 EXTRA = "optimisers"
 # Fewer complete days than this, or than twice the names, say little of a covariance.
 _MIN_DAYS, _DAYS_PER_NAME = 30, 2
+# Solvers leave dust: a weight that is written as 0.0 % is none.
+_LEAST_WEIGHT = 5e-4
 
 
 def require_optimiser(how: WeightingConfig) -> None:
@@ -51,7 +53,7 @@ def optimised_weights(
     Returns
     -------
     ndarray of float64, shape (n,)
-        At least 0, with the sum 1.
+        At least 0, with the sum 1; none lies between 0 and 0.05 %.
 
     Raises
     ------
@@ -78,8 +80,7 @@ def optimised_weights(
             f"prediction.weighting.method {how.method!r} found no weights for {n} names: "
             f"{problem}. Use another method."
         ) from problem
-    # a solver leaves dust below zero and beside one
-    found = np.clip(found, 0.0, None)
+    found = np.where(found < _LEAST_WEIGHT, 0.0, found)
     return np.asarray(found / found.sum(), dtype=np.float64)
 
 

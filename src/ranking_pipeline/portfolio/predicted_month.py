@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -33,6 +33,7 @@ COLUMNS = (
 )
 SIGNS = {"long": 1.0, "short": -1.0}
 _NO_SCORE = Exclusion("score_not_finite", "the model gave it no score")
+_NO_WEIGHT = Exclusion("weight_zero", "the weighting gives it no weight")
 _SHOWN = 3
 
 
@@ -77,18 +78,25 @@ def predict_candidates(
     wanted = wanted.sort_values(["rank", "symbol"]).drop_duplicates("symbol")
     excluded = moment.excluded(wanted)
     valid = wanted[~wanted["symbol"].isin(list(excluded))]
-    holdings = [one for leg in how.legs for one in moment.leg(leg, wanted, excluded)]
+    weighed = [one for leg in how.legs for one in moment.leg(leg, wanted, excluded)]
+    unheld = {one.symbol: _NO_WEIGHT for one in weighed if not one.weight}
     return PortfolioSelection(
         month=str(wanted["month"].iloc[0]),
         sector=_sector(wanted),
         timestamp=panel.timestamps[moment.bar],
         asof_date=str(panel.trading_dates[moment.bar]),
         first_trading_date=_first_date(panel, moment.bar),
-        holdings=tuple(holdings),
+        holdings=tuple(_placed(weighed, how.legs)),
         n_candidates=len(wanted),
         n_valid=len(valid),
-        excluded=excluded,
+        excluded=excluded | unheld,
     )
+
+
+def _placed(weighed: Sequence[Holding], legs: Sequence[str]) -> list[Holding]:
+    """Holdings that have a weight, numbered from 1 in each leg."""
+    own = [[one for one in weighed if one.leg == leg and one.weight] for leg in legs]
+    return [replace(one, rank=k) for held in own for k, one in enumerate(held, 1)]
 
 
 def check_columns(candidates: pd.DataFrame) -> None:
@@ -159,7 +167,7 @@ class _Moment:
         candidates: pd.DataFrame,
         excluded: Mapping[str, Exclusion],
     ) -> list[Holding]:
-        """The chosen names of one leg, the most wanted first."""
+        """The chosen names of one leg, the most wanted first; a weight may be 0."""
         all_of_leg = candidates[candidates["candidate_type"] == leg]
         own = all_of_leg[~all_of_leg["symbol"].isin(list(excluded))]
         if len(own) < self.how.min_valid_stocks:

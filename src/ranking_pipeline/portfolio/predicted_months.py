@@ -12,6 +12,7 @@ import pandas as pd
 
 from ranking_pipeline.errors import UserError
 from ranking_pipeline.panel import Panel
+from ranking_pipeline.portfolio.cautions import told_left_out, told_uneven_sectors
 from ranking_pipeline.portfolio.live_ranking import live_ranking
 from ranking_pipeline.portfolio.month_outcomes import (
     DONE,
@@ -20,7 +21,7 @@ from ranking_pipeline.portfolio.month_outcomes import (
     NONE,
     Outcome,
     no_candidate,
-    refuse_when_all_failed,
+    refuse_when_none,
     told_missing,
     without_portfolio,
 )
@@ -90,7 +91,7 @@ def predict_months(
     Raises
     ------
     UserError
-        A sector is not known, or every month failed.
+        A sector is not known, or no portfolio could be made.
     """
     check_columns(candidates)
     require_optimiser(how.weighting)
@@ -99,7 +100,7 @@ def predict_months(
     every = [name for sectors in portfolios.values() for name in sectors]
     asked = candidates[candidates["sector"].astype(str).isin(every)]
     by_month = {str(name): rows for name, rows in asked.groupby("month", observed=True)}
-    known = set(candidates["month"].astype(str))
+    known = sorted(candidates["month"].astype(str).unique())
     bars, refused = _asof_bars(months, by_month, known, panel, model)
     scores, last = _scores(candidates, panel, features, model, bars, how)
     outcomes = []
@@ -112,8 +113,10 @@ def predict_months(
             else:
                 score = scores.get(month, np.empty(0))
                 outcomes.append(_predicted(month, sector, own, panel, score, how))
-    refuse_when_all_failed(outcomes)
-    for text in told_missing(outcomes):
+    refuse_when_none(outcomes)
+    uneven = told_uneven_sectors(outcomes, candidates, how.weighting)
+    told = [*told_missing(outcomes), *told_left_out(outcomes), uneven]
+    for text in filter(None, told):
         log.warning("%s", text)
     live = live_ranking(panel, last, how, _live_refusal(panel, model))
     return Predicted(tuple(outcomes), live)
@@ -122,7 +125,7 @@ def predict_months(
 def _asof_bars(
     months: list[str],
     by_month: Mapping[str, pd.DataFrame],
-    known: set[str],
+    known: list[str],
     panel: Panel,
     model: ServedModel | None,
 ) -> tuple[dict[str, int], dict[str, tuple[str, str]]]:
@@ -131,7 +134,10 @@ def _asof_bars(
     refused: dict[str, tuple[str, str]] = {}
     for month in months:
         if month not in known:
-            reason = f"no candidates of {month} were chosen: run {SELECT} for it"
+            reason = (
+                "no candidates were chosen, which there are for "
+                f"{known[0]} to {known[-1]}: run {SELECT} for others"
+            )
             refused[month] = (FAILED, reason)
             continue
         if month not in by_month:

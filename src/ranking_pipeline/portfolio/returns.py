@@ -62,12 +62,23 @@ def holder_returns(panel: Panel) -> npt.NDArray[np.float64]:
     ndarray of float64, shape (T, S)
         As of :func:`bar_returns`.
     """
+    tradable = panel.tradable.T | traded_bars(panel)
+    return bar_returns(panel.cross_sections("close"), tradable)
+
+
+def traded_bars(panel: Panel) -> npt.NDArray[np.bool_]:
+    """Where the market traded a name, member of the universe or not, shape (T, S).
+
+    Such a bar has volume and does not repeat all prices of the name's bar before. One
+    that is not tradable in the panel is that of a name outside the universe.
+    """
     changed = np.zeros((panel.n_bars, panel.n_symbols), dtype=np.bool_)
     for name in OHLCV[:4]:
         price = panel.cross_sections(name).astype(np.float64)
         changed |= price != _previous(price)
-    traded = changed & (panel.cross_sections("volume") > 0) & panel.present.T
-    return bar_returns(panel.cross_sections("close"), panel.tradable.T | traded)
+    return np.asarray(
+        changed & (panel.cross_sections("volume") > 0) & panel.present.T, np.bool_
+    )
 
 
 def periods_per_year(timestamps: npt.NDArray[np.datetime64]) -> float:

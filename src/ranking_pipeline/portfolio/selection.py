@@ -53,6 +53,9 @@ class Scorer:
         Of the scores: ``composite`` without a model, ``return``, ``normal_score`` (of
         the place within the bar), ``class_score``, ``order`` (nothing but the order
         counts), or ``mixed`` where a model joins parts of several.
+    informed_until : str
+        End of the last bar that the model was fitted, stopped or chosen with, ISO 8601
+        in UTC; empty without a model or where its record does not tell.
     seeds : tuple of int
         With which it was trained.
     lag_bars : int
@@ -68,6 +71,7 @@ class Scorer:
     model_id: str = ""
     target: str = ""
     unit: ScoreUnit = "composite"
+    informed_until: str = ""
     seeds: tuple[int, ...] = ()
     lag_bars: int = 1
     versions: Mapping[str, str] = field(default_factory=dict)
@@ -92,7 +96,7 @@ class PortfolioSelection:
         Long leg first, each by rank.
     n_candidates, n_valid : int
     excluded : mapping
-        Candidate -> why it is not valid.
+        Candidate -> why it is not valid, or has no weight though it is.
     """
 
     month: str = ""
@@ -154,6 +158,7 @@ class PortfolioSelection:
             "model_id": scorer.model_id or None,
             "target": scorer.target or None,
             "score_unit": scorer.unit,
+            "informed_until": scorer.informed_until or None,
             "seeds": list(scorer.seeds),
             "entry_lag_bars": scorer.lag_bars,
             "versions": dict(scorer.versions),

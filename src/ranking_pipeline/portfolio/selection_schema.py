@@ -31,8 +31,8 @@ class ExclusionDocument(_Strict):
     """Why a candidate is left out."""
 
     code: Literal[
-        "missing_bar", "not_tradable", "low_coverage", "score_not_finite",
-        "short_history", "no_variation",
+        "missing_bar", "not_member", "not_tradable", "low_coverage",
+        "score_not_finite", "short_history", "no_variation", "weight_zero",
     ]  # fmt: skip
     reason: str
 
@@ -56,6 +56,7 @@ class SelectionMetadata(_Strict):
     model_id: str | None
     target: str | None
     score_unit: ScoreUnit
+    informed_until: str | None
     seeds: list[int]
     entry_lag_bars: Count
     versions: dict[str, str]

@@ -105,6 +105,7 @@ def scorer_of(model: DescribedModel | None, lag_bars: int) -> Scorer:
     versions = {"ranking_pipeline": __version__} | _versions()
     if model is None:
         return Scorer("algorithmic_only", lag_bars=lag_bars, versions=versions)
+    until = model.informed_until
     return Scorer(
         source="model",
         label=model.label,
@@ -113,6 +114,7 @@ def scorer_of(model: DescribedModel | None, lag_bars: int) -> Scorer:
         model_id=str(model.record.get("model_id", "")),
         target=model.target,
         unit=_unit(model),
+        informed_until="" if until is None else str(until.astype("M8[s]")),
         seeds=_seeds(model.record.get("parts", ())),
         lag_bars=lag_bars,
         versions=versions,

@@ -26,12 +26,13 @@ from tests.evaluation.backtest.world import (
 )
 
 from ranking_pipeline.errors import UserError
-from ranking_pipeline.evaluation.backtest.portfolio import (
-    follow_portfolio,
+from ranking_pipeline.evaluation.backtest.portfolio import follow_portfolio
+from ranking_pipeline.evaluation.backtest.portfolio_months import (
+    forecast_of,
+    months_held,
     portfolio_targets,
     unheld_months,
 )
-from ranking_pipeline.evaluation.backtest.portfolio_months import months_held
 from ranking_pipeline.evaluation.backtest.predictions import follow_predictions
 from ranking_pipeline.evaluation.backtest.section import backtest_section
 from ranking_pipeline.evaluation.backtest.setting import (
@@ -527,3 +528,52 @@ def test_a_portfolio_that_is_empty_or_of_other_bars_is_refused() -> None:
     config = backtest_config(model_id="ridge")
     with pytest.raises(UserError, match=r"backtest\.model_id 'ridge' is for pred"):
         follow_portfolio(stored(bars), some, 1, config, measuring())
+
+
+def test_a_portfolio_of_another_horizon_than_its_model_is_told() -> None:
+    bars = panel()
+    ends = [end for end in month_ends(bars) if end > FIRST_TEST][:2]
+    months = portfolio([("Energy", end, "AA", 1.0) for end in ends], bars)
+    found = follow_portfolio(stored(bars), months, 1, backtest_config(), measuring())
+    meta = {"target": "fwd_ret_1d", "score_unit": "return"}
+    meta["informed_until"] = "2020-03-02T21:00:00"
+    selections = [{"source": "model", "metadata": meta}]
+    held = ends[1] - ends[0]
+
+    def lead(horizon: int) -> str:
+        forecast = forecast_of(selections, manifest(horizon), months, bars)
+        return backtest_section(replace(found, forecast=forecast)).lead
+
+    told = "which predicts fwd_ret_1d, as a return, over"
+    apart = f"{told} 1 bar, though each portfolio is held about {held} bars."
+    assert apart in lead(1)
+    assert "It knows the bars until 2020-03-02 21:00:00 UTC." in lead(1)
+    assert f"{told} {held} bars; each is held about {held} bars." in lead(held)
+    unknown = manifest().assign(target="other")
+    forecast = forecast_of(selections, unknown, months, bars)
+    assert forecast is not None
+    assert forecast.horizon_bars is None
+    stands_in = [{"source": "algorithmic_only", "metadata": meta}]
+    assert forecast_of(stands_in, manifest(), months, bars) is None
+
+
+def test_a_book_of_one_decision_or_one_name_is_told() -> None:
+    once = "the rates a year are those of one decision."
+    section = backtest_section(follow(rebalance_bars=1000))
+    assert once in section.lead
+    assert (
+        "Nothing was traded again after the first purchase in 79 bars" in section.lead
+    )
+    assert once in backtest_section(follow(rebalance_bars=1000, exit_at_end=False)).lead
+    plain = backtest_section(follow(tail_share=0.5))
+    assert once not in plain.lead
+    assert "(2 names a leg)" in plain.tables[0].caption
+    assert "A leg is a single name" not in plain.lead
+    assert "A leg is a single name" in backtest_section(follow(tail_share=0.001)).lead
+
+
+def test_beta_has_its_t_beside_it_and_one_trial_is_one() -> None:
+    section = backtest_section(follow())
+    labels = [column.label for column in section.tables[0].columns]
+    assert labels[labels.index("beta") + 1] == "beta t"
+    assert "after 1 trial the" in section.lead

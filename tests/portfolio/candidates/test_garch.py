@@ -229,7 +229,9 @@ def test_ewma_by_hand() -> None:
 
 
 def test_config_is_ordered() -> None:
-    with pytest.raises(ValidationError, match="min_returns 400 and window_returns 300"):
+    with pytest.raises(
+        ValidationError, match="min_returns 400 is above window_returns 300"
+    ):
         GarchConfig(**(SETTINGS | {"min_returns": 400}))
 
 

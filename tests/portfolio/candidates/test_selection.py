@@ -144,6 +144,8 @@ def test_halted_late_and_departed_names_are_told_apart(base_parameters: Base) ->
     values, tradable = panel.values.copy(), panel.tradable.copy()
     asof = int(np.searchsorted(panel.trading_dates, np.datetime64("2020-03-31")))
     tradable[0, asof] = False  # halted on the as-of bar
+    values[0, asof, 4] = 0.0
+    tradable[4, asof] = False  # traded, and no member of the universe any more
     values[1, :100] = np.nan  # listed in February
     tradable[1, :100] = False
     values[2, 90:] = np.nan  # gone since February
@@ -155,16 +157,16 @@ def test_halted_late_and_departed_names_are_told_apart(base_parameters: Base) ->
         min_sector_size=5,
     )
     assert status_of(made, "2020-04", "S000") == "not_tradable"
+    assert status_of(made, "2020-04", "S004") == "not_member"
     assert status_of(made, "2020-04", "S001") == "short_history"
     assert status_of(made, "2020-04", "S003") == "ok"  # its past prices were known
     months = made.indicators.set_index("symbol").loc["S002", "month"]
     assert months.max() == "2020-03"
     chosen = made.candidates[made.candidates["month"] == "2020-04"]["symbol"]
-    assert not {"S000", "S001", "S002"} & set(chosen)
+    assert not {"S000", "S001", "S002", "S004"} & set(chosen)
     april = made.outcomes[made.outcomes["month"] == "2020-04"].set_index("sector")
-    assert april.loc["Energy", ["n_names", "n_scored", "n_not_tradable"]].tolist() == [
-        12, 11, 1,
-    ]  # fmt: skip
+    counts = ["n_names", "n_scored", "n_not_tradable", "n_not_member"]
+    assert april.loc["Energy", counts].tolist() == [12, 10, 1, 1]
     assert april.loc["Utilities", "n_short_history"] == 1
 
 

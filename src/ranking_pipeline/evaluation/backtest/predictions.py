@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +21,7 @@ from ranking_pipeline.evaluation.backtest.books import (
     view_of,
 )
 from ranking_pipeline.evaluation.backtest.config import BacktestConfig
-from ranking_pipeline.evaluation.backtest.exchange import Search
+from ranking_pipeline.evaluation.backtest.exchange import Exchange, Search
 from ranking_pipeline.evaluation.backtest.setting import (
     Found,
     Stored,
@@ -30,8 +32,71 @@ from ranking_pipeline.evaluation.backtest.tables import run_backtest
 from ranking_pipeline.evaluation.backtest.trials import count_trials
 from ranking_pipeline.evaluation.comparison import best_baseline
 from ranking_pipeline.evaluation.config import EvaluationConfig
+from ranking_pipeline.evaluation.view import View
+from ranking_pipeline.portfolio.backtest import Rules
 
 MEASURED = ("validation", "test")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is held and by which rules, before anything is measured.
+
+    Attributes
+    ----------
+    row : mapping or None
+        Row of the leaderboard; None where no model was trained.
+    target : str
+        Of the row; without one, the primary target.
+    rules : Rules
+    view : View
+    exchange : Exchange
+    score : ndarray of shape (T, S), or None
+        Of the row.
+    """
+
+    row: Mapping[str, Any] | None
+    target: str
+    rules: Rules
+    view: View
+    exchange: Exchange
+    score: npt.NDArray[np.float64] | None
+
+
+def plan_predictions(
+    stored: Stored,
+    leaderboard: pd.DataFrame,
+    target_manifest: pd.DataFrame,
+    models: Sequence[pd.DataFrame],
+    predictions: Sequence[pd.DataFrame],
+    config: BacktestConfig,
+    evaluation: EvaluationConfig,
+) -> Plan:
+    """Find the row that is held and check all that its book needs.
+
+    No return of the test split is measured here: what is refused is no trial.
+
+    Parameters
+    ----------
+    stored : Stored
+    leaderboard, target_manifest : DataFrame
+    models, predictions : sequence of DataFrame
+        Of the stages that ran.
+    config : BacktestConfig
+    evaluation : EvaluationConfig
+
+    Raises
+    ------
+    UserError
+        For a row that is not on the leaderboard, or parameters that do not fit.
+    """
+    panel, row = stored.panel, held_row(leaderboard, config)
+    target = evaluation.primary_target if row is None else str(row["target"])
+    rules = rules_of(panel, *_timing(target, target_manifest), config, evaluation)
+    view = view_of(panel, config, evaluation)
+    exchange = exchange_of(stored, rules, config, MEASURED)
+    score = None if row is None else row_score(row, models, predictions, panel)
+    return Plan(row, target, rules, view, exchange, score)
 
 
 def follow_predictions(
@@ -63,42 +128,45 @@ def follow_predictions(
     Raises
     ------
     UserError
-        For a row that is not on the leaderboard, or parameters that do not fit.
+        As :func:`plan_predictions`.
     """
-    panel, row = stored.panel, held_row(leaderboard, config)
-    target = evaluation.primary_target if row is None else str(row["target"])
-    horizon, lag = _timing(target, target_manifest)
-    rules = rules_of(panel, horizon, lag, config, evaluation)
-    view = view_of(panel, config, evaluation)
-    exchange = exchange_of(stored, rules, config, MEASURED)
+    tables = (leaderboard, target_manifest, models, predictions)
+    plan = plan_predictions(stored, *tables, config, evaluation)
+    panel, rules, view = stored.panel, plan.rules, plan.view
     follower = Follower(
         view,
         config.band_share,
-        max(horizon, rules.rebalance_bars),
-        tuple(exchange.blocks.values()),
+        max(rules.horizon_bars, rules.rebalance_bars),
+        tuple(plan.exchange.blocks.values()),
     )
     decided = np.ones(panel.n_bars, dtype=np.bool_)
     references = reference_books(
         panel, follower, decided, config, evaluation.random_seed
     )
     books = []
-    if row is not None:
-        score = row_score(row, models, predictions, panel)
-        wanted = follower.targets(score, panel.tradable.T)
-        books = [Book(str(row["model_id"]), CHOSEN, wanted)]
+    if plan.row is not None and plan.score is not None:
+        wanted = follower.targets(plan.score, panel.tradable.T)
+        books = [Book(str(plan.row["model_id"]), CHOSEN, wanted)]
     trials = count_trials(stored.ledger)
     search = Search(trials.total, row_sharpes(metrics))
     return Found(
-        run_backtest([*books, *references], rules, exchange, search),
+        run_backtest([*books, *references], rules, plan.exchange, search),
         "predictions",
         books[0].name if books else "",
-        best_baseline(leaderboard, target),
-        target,
+        best_baseline(leaderboard, plan.target),
+        plan.target,
         trials,
         view.tail_share,
         config.band_share,
         view.over_time,
+        names_per_leg=_names_per_leg([*books, *references][0]),
     )
+
+
+def _names_per_leg(book: Book) -> int:
+    """Names that a book is long of, at the median of the bars that want some."""
+    count = (np.nan_to_num(book.targets) > 0).sum(axis=1)
+    return int(np.median(count[count > 0])) if count.any() else 0
 
 
 def _timing(target: str, target_manifest: pd.DataFrame) -> tuple[int, int]:

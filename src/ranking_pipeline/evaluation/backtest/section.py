@@ -31,7 +31,7 @@ COLUMNS = [
     ("gross_bps_per_bar", "gross, bps/bar", "bps"),
     ("cost_bps_per_bar", "costs, bps/bar", "bps"),
     ("borrow_bps_per_bar", "borrow, bps/bar", "bps"),
-    ("beta", "beta", "number"),
+    ("beta", "beta", "number"), ("beta_t", "beta t", "t"),
     ("capacity_millions", "capacity, millions", "number"), ("n_bars", "bars", "int"),
 ]  # fmt: skip
 TITLES = {"predictions": "Backtest", "portfolio": "Backtest of the monthly portfolio"}

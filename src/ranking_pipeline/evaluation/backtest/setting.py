@@ -33,13 +33,38 @@ class Stored:
         What holders of ended names got, as the labels were made with it; see
         ``labels.delisting``. A name that it does not know is settled at its last price.
     ledger : mapping
-        The trials so far on these bars; see ``trials.count_trials``.
+        The trials so far on these bars; see ``trials.count_trials``. Empty while the
+        inputs are only checked.
     """
 
     panel: Panel
     splits: Mapping[str, Any]
     delistings: pd.DataFrame
-    ledger: Mapping[str, Any]
+    ledger: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What the model behind a monthly portfolio foretells, and how that is used.
+
+    Attributes
+    ----------
+    target, unit : str
+        Unit of the scores, as ``metadata.score_unit`` of a selection.
+    horizon_bars : int or None
+        Bars that the target looks ahead; None where the targets of now lack it.
+    held_bars : int or None
+        Bars from one portfolio to the next, at the median; None for a single one.
+    informed_until : str or None
+        End of the last bar that the model knows, ISO 8601 in UTC; None where its
+        record does not tell.
+    """
+
+    target: str
+    unit: str
+    horizon_bars: int | None
+    held_bars: int | None
+    informed_until: str | None
 
 
 @dataclass(frozen=True)
@@ -66,6 +91,10 @@ class Found:
     score_source, model_version : str
         Of a portfolio: ``model`` with its version, or ``algorithmic_only`` without;
         empty for predictions, whose row names its model.
+    forecast : Forecast or None
+        What the scores of a portfolio foretell; None where no model took part.
+    names_per_leg : int or None
+        Of a book that follows a row, at the median decision.
     """
 
     backtest: Backtest
@@ -81,6 +110,8 @@ class Found:
     months: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     score_source: str = ""
     model_version: str = ""
+    forecast: Forecast | None = None
+    names_per_leg: int | None = None
 
 
 def rules_of(

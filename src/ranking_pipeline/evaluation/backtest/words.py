@@ -9,9 +9,9 @@ from typing import Any
 import pandas as pd
 
 from ranking_pipeline.evaluation.backtest.books import BASELINE, CHOSEN, MARKET
+from ranking_pipeline.evaluation.backtest.doubts import few_trades, scored_by
 from ranking_pipeline.evaluation.backtest.setting import Found
 from ranking_pipeline.evaluation.formats import format_cell, percent
-from ranking_pipeline.evaluation.prediction_text import ALGORITHMIC
 from ranking_pipeline.wording import counted, shortened
 
 MONTHS_SHOWN = 6
@@ -44,23 +44,14 @@ def lead(found: Found, split: str) -> str:
         "); "
     )
     sentence += (
-        f"after {int(row['n_trials']):,} trials the probability of a true Sharpe ratio "
-        f"above luck is {_percent(row['deflated_sharpe'])}. "
+        f"after {counted(int(row['n_trials']), 'trial')} the probability of a true "
+        f"Sharpe ratio above luck is {_percent(row['deflated_sharpe'])}. "
         if math.isfinite(row["deflated_sharpe"])
         else f"{counted(int(row['n_bars']), 'bar')} are too few to say how much of it "
         "is luck. "
     )
-    told = (sentence + _others(rows), _scored_by(found))
+    told = (sentence + _others(rows), few_trades(found, row), scored_by(found))
     return " ".join(part for part in told if part)
-
-
-def _scored_by(found: Found) -> str:
-    """Which model scored a portfolio, or that none did; "" for predictions."""
-    if found.score_source == "model":
-        return f"Its scores are those of {found.model_version}."
-    if not found.score_source:
-        return ""
-    return f"{ALGORITHMIC[0].upper()}{ALGORITHMIC[1:]}."
 
 
 def _earned(found: Found, split: str, row: Mapping[str, Any]) -> str:
@@ -138,6 +129,8 @@ def rules_caption(found: Found) -> str:
     """By what rules the books were held, and what the columns mean."""
     row = found.backtest.metrics.iloc[0]
     share = "" if found.over_time else f" {percent(found.tail_share)} of the symbols"
+    if share and found.names_per_leg:
+        share += f" ({counted(found.names_per_leg, 'name')} a leg)"
     sides = _SIDES[row["legs"]]
     base = {"leg": "the notional of one leg", "gross": "the notional of both legs"}
     if found.source == "portfolio":

@@ -48,7 +48,8 @@ def create_pipeline(
     held = _of_portfolio(prefix, alone) if prefix else _of_predictions(stages, prefix)
     opening = node(
         nodes.open_test_split,
-        inputs="panel",
+        # What does not fit is refused before it is counted.
+        inputs=["panel", f"{prefix}backtest_check"],
         outputs="test_openings",
         name="open_test_split",
     )
@@ -71,10 +72,27 @@ def _of_predictions(stages: Sequence[str], prefix: str) -> list[Node]:
     tables = [name for stage in stages for name in PREDICTIONS.get(stage, ())]
     return [
         node(
+            nodes.check_predictions,
+            inputs=[
+                "panel",
+                "splits",
+                "target_manifest",
+                "leaderboard",
+                "metrics",
+                "delistings",
+                "params:backtest",
+                "params:evaluation",
+                *tables,
+            ],
+            outputs=f"{prefix}backtest_check",
+            name="check_backtest",
+        ),
+        node(
             nodes.record_trials,
             # The opening comes first: whatever is measured after it is counted.
             inputs=[
                 "test_openings",
+                f"{prefix}backtest_check",
                 "leaderboard",
                 "tuning_trials_so_far",
                 "params:backtest",
@@ -109,9 +127,24 @@ def _of_portfolio(prefix: str, alone: bool) -> list[Node]:
     before = [] if alone else ["trial_ledger", "backtest_section"]
     return [
         node(
+            nodes.check_portfolio,
+            inputs=[
+                "panel",
+                "splits",
+                "target_manifest",
+                "batch_predictions",
+                "delistings",
+                "params:backtest",
+                "params:evaluation",
+            ],
+            outputs=f"{prefix}backtest_check",
+            name="check_backtest",
+        ),
+        node(
             nodes.record_portfolio,
             inputs=[
                 "test_openings",
+                f"{prefix}backtest_check",
                 "batch_predictions",
                 "params:backtest",
                 *before,
@@ -130,6 +163,7 @@ def _of_portfolio(prefix: str, alone: bool) -> list[Node]:
                 "delistings",
                 "params:backtest",
                 "params:evaluation",
+                "portfolio_selection",
             ],
             outputs=[f"{prefix}{name}" for name in OUTPUTS],
             name="backtest_portfolio",
@@ -138,6 +172,7 @@ def _of_portfolio(prefix: str, alone: bool) -> list[Node]:
             nodes.write_portfolio_report,
             inputs=[
                 "data_summary",
+                "test_openings",
                 "params:evaluation",
                 "portfolio_backtest_section",
                 "prediction_section",

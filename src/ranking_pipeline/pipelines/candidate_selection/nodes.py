@@ -35,14 +35,18 @@ def summarise_candidates(
     indicators: pd.DataFrame, candidates: pd.DataFrame, outcomes: pd.DataFrame
 ) -> tuple[dict[str, Any], ...]:
     """The report's section on the candidates, and its figures."""
+    from ranking_pipeline.evaluation.candidate_cautions import cautions
     from ranking_pipeline.evaluation.candidate_section import (
         candidate_section,
         candidate_summary,
-        cautions,
+        count_figure,
+        coverage_figure,
     )
+    from ranking_pipeline.evaluation.section import json_safe
 
     log.info("%s", candidate_summary(indicators, candidates))
     for caution in cautions(indicators, outcomes):
         log.warning("%s", caution)
     plain = candidate_section(indicators, candidates, outcomes).to_dict()
-    return plain, *(figure["figure"] for figure in plain["figures"])
+    figures = coverage_figure(outcomes), count_figure(candidates)
+    return plain, *map(json_safe, figures)

@@ -25,6 +25,7 @@ def ingest_bars(
 ) -> tuple[Any, ...]:
     """Panel, security master, quarantine, quality, gaps, summary and market truth."""
     from ranking_pipeline.bars.prepare import prepare_bars
+    from ranking_pipeline.evaluation.report_header import data_warnings
 
     found = prepare_bars(
         source,
@@ -33,6 +34,8 @@ def ingest_bars(
         entry_lag_bars=data.labels.entry_lag_bars,
         now=pd.Timestamp.now("UTC"),
     )
+    for warning in data_warnings(found.summary):
+        log.warning("%s", warning)
     return (
         found.panel,
         found.security_master,
@@ -93,9 +96,16 @@ def compute_labels(
 
 
 def make_splits(panel: PanelHandle, data: DataPreparationConfig) -> dict[str, Any]:
+    """Train, validation and test, with their trading dates."""
+    from ranking_pipeline.splits import TRADING_DATES
     from ranking_pipeline.splits import make_splits as make
 
-    return make(panel.read().timestamps, **data.splits.model_dump()).to_dict()
+    bars = panel.read()
+    splits = make(bars.timestamps, **data.splits.model_dump())
+    return {
+        **splits.to_dict(),
+        TRADING_DATES: splits.trading_dates(bars.trading_dates),
+    }
 
 
 def summarise_data(

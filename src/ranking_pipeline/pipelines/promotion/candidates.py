@@ -12,11 +12,11 @@ import pandas as pd
 
 from ranking_pipeline.errors import UserError
 from ranking_pipeline.evaluation.model_row import model_row
-from ranking_pipeline.models.promotion import Candidate
+from ranking_pipeline.models.promotion import Candidate, meant_version, resolve
 from ranking_pipeline.models.store import ModelStore
 from ranking_pipeline.pipelines.promotion.choice import measures, parts_of
 from ranking_pipeline.pipelines.promotion.config import PromotionConfig
-from ranking_pipeline.pipelines.promotion.doubts import doubts
+from ranking_pipeline.pipelines.promotion.doubts import doubts, replaces_better
 from ranking_pipeline.pipelines.promotion.informed import (
     informed_until,
     trained_symbols,
@@ -84,10 +84,23 @@ def candidate_of(
         When no row or several fit, or what is behind it is not there.
     """
     row = model_row(found.leaderboard, "promotion", config.model_id, config.target)
-    for doubt in doubts(found.leaderboard, row):
+    meant = _meant(Path(config.registry), config.alias)
+    for doubt in (
+        *doubts(found.leaderboard, row),
+        *replaces_better(meant, row, found.panel.sha256),
+    ):
         log.warning("promotion: %s", doubt)
     make = _of_network if is_network(row, found.cs_models) else _of_store
     return make(found, row, config, store)
+
+
+def _meant(registry: Path, alias: str) -> Mapping[str, Any] | None:
+    """Record that the alias means now; None without one that can be read."""
+    try:
+        known = meant_version(registry, alias) is not None
+        return resolve(registry, alias).record if known else None
+    except UserError:  # the promotion itself restores it, or tells
+        return None
 
 
 def _of_store(

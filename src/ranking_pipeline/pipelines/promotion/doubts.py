@@ -35,3 +35,31 @@ def doubts(leaderboard: pd.DataFrame, row: Mapping[str, Any]) -> Iterator[str]:
             f"{told}{measured:+.4f} on validation, and the baseline {best['model_id']}, "
             f"which needs no fit, {best['validation_ic']:+.4f}."
         )
+
+
+def replaces_better(
+    meant: Mapping[str, Any] | None, row: Mapping[str, Any], panel: str
+) -> Iterator[str]:
+    """Yield a sentence where the alias means a model that measured better until now.
+
+    Parameters
+    ----------
+    meant : mapping or None
+        The record of the promotion that the alias means; None where there is none.
+    row : mapping
+        The row that is promoted.
+    panel : str
+        SHA-256 of the bars of the row.
+    """
+    if meant is None or meant["target"] != row["target"]:
+        return
+    before = meant.get("validation", {}).get("rank_ic")
+    measured = float(row["validation_ic"])
+    if before is None or measured >= before:
+        return
+    same = meant.get("provenance", {}).get("data", {}).get("panel") == panel
+    yield (
+        f"{row['model_id']} of {row['target']} with a rank IC of {measured:+.4f} on "
+        f"validation takes the place of {meant['model_id']}, which had {before:+.4f}"
+        f"{'' if same else ' on other bars'}."
+    )

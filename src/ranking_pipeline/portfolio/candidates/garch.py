@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Literal, NamedTuple, Self
 
 import numpy as np
@@ -46,12 +47,13 @@ class GarchConfig(Config):
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
-        if not self.ewma_min_returns <= self.min_returns <= self.window_returns:
-            raise ValueError(
-                f"ewma_min_returns {self.ewma_min_returns}, min_returns "
-                f"{self.min_returns} and window_returns {self.window_returns} must not "
-                "fall in this order"
-            )
+        names = ("ewma_min_returns", "min_returns", "window_returns")
+        for low, high in pairwise(names):
+            if getattr(self, low) > getattr(self, high):
+                raise ValueError(
+                    f"{low} {getattr(self, low)} is above {high} {getattr(self, high)}: "
+                    "lower the one or raise the other"
+                )
         return self
 
 

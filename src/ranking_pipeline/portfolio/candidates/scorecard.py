@@ -19,13 +19,15 @@ from ranking_pipeline.portfolio.candidates.garch import REASON_TYPE, SOURCE_TYPE
 from ranking_pipeline.portfolio.candidates.indicators import Closes, traded_closes
 from ranking_pipeline.portfolio.candidates.months import TradeMonths
 from ranking_pipeline.portfolio.candidates.sectors import Sector, sector_of
+from ranking_pipeline.portfolio.returns import traded_bars
 
 Array = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
 Names = npt.NDArray[np.str_]
 
 OK, TOO_SMALL = "ok", "sector_too_small"
-NOT_TRADABLE, SHORT_HISTORY = "not_tradable", "short_history"
+NOT_TRADABLE, NOT_MEMBER = "not_tradable", "not_member"
+SHORT_HISTORY = "short_history"
 NO_SECTOR_KNOWN, NO_WINDOWS = "no_sector", "no_windows"
 
 
@@ -167,7 +169,9 @@ def _standing(
     status = np.full(codes.shape, OK, dtype="U16")
     status[~configured] = NO_WINDOWS
     status[codes == NO_SECTOR] = NO_SECTOR_KNOWN
-    status[~panel.tradable[:, months.bars].T] = NOT_TRADABLE
+    outside = ~panel.tradable[:, months.bars].T
+    status[outside] = NOT_TRADABLE
+    status[outside & traded_bars(panel)[months.bars]] = NOT_MEMBER
     not_asked = configured & (sector < 0)
     status[not_asked | ~_traded_in_month(panel, months)] = ""
     return sector, names[codes], status

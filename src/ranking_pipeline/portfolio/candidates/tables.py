@@ -9,6 +9,7 @@ import pandas as pd
 from ranking_pipeline.panel import Panel
 from ranking_pipeline.portfolio.candidates.legs import Legs
 from ranking_pipeline.portfolio.candidates.scorecard import (
+    NOT_MEMBER,
     NOT_TRADABLE,
     OK,
     SHORT_HISTORY,
@@ -90,10 +91,11 @@ def outcome_table(panel: Panel, card: Scorecard, legs: Legs) -> pd.DataFrame:
         month, timestamp, asof_date (ISO 8601), sector, gics_code, status (``ok``,
         ``sector_too_small`` or ``no_names``), early (decided before the month of the
         as-of bar is over; only a last month that was asked for can be), n_names
-        (tradable or halted on the as-of bar), n_scored,
-        n_not_tradable, n_short_history, n_long, n_short, n_garch, n_ewma, n_at_bound,
-        garch_coverage (share of the scored names; NaN without any). A sector that is
-        too small counts the names that it would have scored.
+        (tradable on a bar of the as-of month), n_scored, n_not_tradable,
+        n_not_member (left the universe in that month), n_short_history, n_long,
+        n_short, n_garch, n_ewma, n_at_bound, garch_coverage (share of the scored
+        names; NaN without any). A sector that is too small counts the names that it
+        would have scored.
     """
     names = [sector.name for sector in card.sectors]
     n_months, n = len(card.months.months), len(names)
@@ -102,6 +104,7 @@ def outcome_table(panel: Panel, card: Scorecard, legs: Legs) -> pd.DataFrame:
         "n_names": seen,
         "n_scored": np.isin(card.status, (OK, TOO_SMALL)),
         "n_not_tradable": card.status == NOT_TRADABLE,
+        "n_not_member": card.status == NOT_MEMBER,
         "n_short_history": card.status == SHORT_HISTORY,
         "n_long": legs.long > 0,
         "n_short": legs.short > 0,
