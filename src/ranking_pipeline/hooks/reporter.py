@@ -22,6 +22,7 @@ from ranking_pipeline import __version__
 from ranking_pipeline.datasets import ArtefactDataset
 from ranking_pipeline.errors import mendable
 from ranking_pipeline.storage import sha256_json, write_json
+from ranking_pipeline.wording import counted
 
 log = logging.getLogger(__name__)
 
@@ -173,7 +174,7 @@ def closing_words(catalog: DataCatalog) -> str:
             f"Rows: {rows['rows_in']:,} in = {rows['rows_kept']:,} kept + "
             f"{rows['rows_repaired']:,} repaired + "
             f"{rows['rows_quarantined']:,} quarantined.",
-            f"Test split opened {openings['count']} time(s) on these bars.",
+            f"Test split opened {counted(openings['count'], 'time')} on these bars.",
             *_failures(catalog),
             f"Report: {report.load_path()}",
         ]
