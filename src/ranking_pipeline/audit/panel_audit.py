@@ -139,8 +139,8 @@ def audit_panel(
     planted, shares = planted_checks(seed) if config.planted else ([], pd.DataFrame())
     scope = (
         f"Audited were {part.n_symbols} of {panel.n_symbols} symbols and {part.n_bars} "
-        f"of {panel.n_bars} bars, {str(part.timestamps[0])[:10]} to "
-        f"{str(part.timestamps[-1])[:10]}, with {len(names)} factors and {len(specs)} "
+        f"of {panel.n_bars} bars, {part.trading_dates[0]} to "
+        f"{part.trading_dates[-1]}, with {len(names)} factors and {len(specs)} "
         "targets."
     )
     return LookaheadReport((*checks, *planted), shares, scope)
